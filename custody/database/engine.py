@@ -1,0 +1,72 @@
+"""Engines for the data and key databases, and the border where database errors lose their values.
+
+PostgreSQL's messages hold values (``DETAIL: Key (x)=(y)``), so an error that leaves this package
+keeps its SQLSTATE and constraint name and nothing else, and is raised ``from None``.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from custody.errors import CustodyError
+
+# Statistics are off on sealed columns, so the planner would wrongly go parallel for point reads.
+_OPTIONS: Final = "-c search_path=custody -c max_parallel_workers_per_gather=0 -c timezone=UTC"
+_CONNECT_SECONDS: Final = 10
+_SERIALIZATION: Final = frozenset({"40001", "40P01"})
+
+
+class DatabaseError(CustodyError):
+    """The database refused or failed; the SQLSTATE and constraint say where."""
+
+    code = "database_failed"
+
+    def __init__(self, sqlstate: str, constraint: str = "") -> None:
+        super().__init__(sqlstate, constraint)
+        self.sqlstate, self.constraint = sqlstate, constraint
+
+    @property
+    def is_deadlock(self) -> bool:
+        """Whether the same unit of work may succeed when it is begun again."""
+        return self.sqlstate in _SERIALIZATION
+
+    def __str__(self) -> str:
+        """Return the SQLSTATE and the constraint's name."""
+        return f"database error {self.sqlstate} {self.constraint}".rstrip()
+
+
+def make_engine(url: str, *, pool_size: int = 5) -> Engine:
+    """Return an engine that hides parameters and resolves names in custody's schema only."""
+    return create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args={"options": _OPTIONS, "connect_timeout": _CONNECT_SECONDS},
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Run one unit of work: committed at the end, rolled back on any error.
+
+    Raises:
+        DatabaseError: The database failed; its own message is dropped, for it may hold values.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise _without_values(error) from None
+    except SQLAlchemyError as error:
+        raise DatabaseError(type(error).__name__) from None
+
+
+def _without_values(error: DBAPIError) -> DatabaseError:
+    sqlstate = getattr(error.orig, "sqlstate", None) or "connection"
+    diagnosis = getattr(error.orig, "diag", None)
+    return DatabaseError(sqlstate, getattr(diagnosis, "constraint_name", None) or "")
