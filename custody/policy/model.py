@@ -70,24 +70,21 @@ CONSENTS = "consents"
 
 CONSENT_FIELDS = frozenset(
     {
-        "consent_no",
-        "customer_no",
         "resident_id",
+        "customer_no",
         "purpose",
         "kind",
         "recipient",
+        "given_at",
+        "withdrawn_at",
         "notice_version",
         "notice_shown_at",
-        "control_initial_state",
-        "choices_bundled",
-        "text_sha256",
-        "given_at",
-        "method",
-        "withdrawn_at",
+        "control_id",
+        "control_initial",
+        "signed_text_digest",
+        "act",
         "guardian_name",
-        "guardian_resident_id",
-        "guardian_relation",
-        "evidence_reference",
+        "evidence_ref",
     }
 )
 """What a column of a consent source can mean."""

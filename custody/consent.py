@@ -1,0 +1,197 @@
+"""Consent: whether the evidence of a consent carries a purpose, a recipient or a child's data.
+
+A consent is judged by its evidence, never by a flag (rules H1.3a): what the control looked like
+before it was touched, which text was signed, which act was done and when. What the evidence does not
+say counts against it. The articles are those of the PIPL.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+from uuid import UUID
+
+from custody.policy.model import Notice
+
+PURPOSE: Final = "purpose"
+SENSITIVE: Final = "sensitive"
+RECIPIENT: Final = "recipient"
+GUARDIAN: Final = "guardian"
+ADULT_DATA_AGE: Final = 14
+EXPLICIT_ACTS: Final = frozenset({"tick", "signature", "confirmation"})
+UNTOUCHED: Final = "unchecked"
+PRE_TICKED: Final = "checked"
+
+_MISSING: Final = {
+    PURPOSE: "consent_missing",
+    SENSITIVE: "separate_consent_missing",
+    RECIPIENT: "recipient_consent_missing",
+    GUARDIAN: "guardian_consent_missing",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Consent:
+    """One consent as it was recorded: facts, and no judgement of them."""
+
+    consent_id: UUID
+    customer_id: UUID
+    purpose: str
+    kind: str
+    recipient: str
+    given_at: datetime
+    withdrawn_at: datetime | None
+    notice_version: str
+    notice_shown_at: datetime | None
+    control_id: str
+    control_initial: str
+    text_digest: str
+    act: str
+
+    def in_force(self, at: datetime) -> bool:
+        """Whether it was given by ``at`` and not withdrawn by then."""
+        return self.given_at <= at and (self.withdrawn_at is None or self.withdrawn_at > at)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Processing:
+    """What is about to be done with one customer's data, as consent has to cover it.
+
+    Attributes:
+        dataset: The dataset of the row.
+        fields: The names of the fields that are present and needed.
+        sensitive: Whether any of them is sensitive, or the subject is under 14 (art. 28).
+        under_14: Whether the subject is under 14 on the day (art. 31).
+        collected_at: When the firm collected the data; None when the row does not say.
+        at: The instant of the processing.
+    """
+
+    purpose: str
+    dataset: str
+    fields: frozenset[str]
+    sensitive: bool
+    under_14: bool
+    collected_at: datetime | None
+    at: datetime
+
+
+def reasons_against(
+    consents: Sequence[Consent], processing: Processing, notices: dict[str, Notice]
+) -> tuple[str, ...]:
+    """Return every code by which the consents fail to carry the processing, none if they do.
+
+    1. A consent to the purpose (art. 13, 14). 2. For sensitive data a separate one (art. 29).
+    3. For a child under 14 its guardian's (art. 31).
+    """
+    codes = set(_against_kind(consents, PURPOSE, "", processing, notices))
+    if processing.sensitive:
+        codes |= _against_kind(consents, SENSITIVE, "", processing, notices)
+    if processing.under_14:
+        codes |= _against_kind(consents, GUARDIAN, "", processing, notices)
+    return tuple(sorted(codes))
+
+
+def recipient_reasons(
+    consents: Sequence[Consent],
+    recipient: str,
+    processing: Processing,
+    notices: dict[str, Notice],
+) -> tuple[str, ...]:
+    """Return every code by which no separate consent names this recipient (art. 23)."""
+    return tuple(sorted(_against_kind(consents, RECIPIENT, recipient, processing, notices)))
+
+
+def age_on(born_on: date, day: date) -> int:
+    """Return the age in completed years on ``day``; a birthday counts from its beginning."""
+    had_birthday = (day.month, day.day) >= (born_on.month, born_on.day)
+    return day.year - born_on.year - (not had_birthday)
+
+
+def is_under_14(born_on: date | None, day: date) -> bool:
+    """Whether the person's data are a child's under art. 28 and 31; an unknown birth is not."""
+    return born_on is not None and age_on(born_on, day) < ADULT_DATA_AGE
+
+
+def _against_kind(
+    consents: Sequence[Consent],
+    kind: str,
+    recipient: str,
+    processing: Processing,
+    notices: dict[str, Notice],
+) -> set[str]:
+    """Return why no consent of the kind is sound; if all fail, the codes of the latest one."""
+    fitting = [
+        consent
+        for consent in consents
+        if (consent.purpose, consent.kind, consent.recipient)
+        == (processing.purpose, kind, recipient)
+    ]
+    if not fitting:
+        return {_MISSING[kind]}
+    judged = [
+        (consent.given_at, _against_one(consent, consents, processing, notices))
+        for consent in fitting
+    ]
+    if any(not codes for _, codes in judged):
+        return set()
+    return max(judged, key=lambda pair: pair[0])[1]
+
+
+def _against_one(
+    consent: Consent,
+    consents: Sequence[Consent],
+    processing: Processing,
+    notices: dict[str, Notice],
+) -> set[str]:
+    return {
+        *_against_act(consent, consents),
+        *_against_times(consent, processing),
+        *_against_notice(consent, processing, notices),
+    }
+
+
+def _against_act(consent: Consent, consents: Iterable[Consent]) -> Iterable[str]:
+    """Explicit, voluntary and unbundled, as far as the evidence shows it (art. 14; H1.3a)."""
+    if consent.act not in EXPLICIT_ACTS:
+        yield "consent_not_explicit"
+    if consent.control_initial == PRE_TICKED:
+        yield "consent_pre_ticked"
+    elif consent.control_initial != UNTOUCHED or not consent.control_id or not consent.text_digest:
+        yield "consent_evidence_unknown"
+    if any(_one_act_for_both(consent, other) for other in consents):
+        yield "consent_bundled"
+
+
+def _one_act_for_both(consent: Consent, other: Consent) -> bool:
+    """Whether one act on one control was taken as consent to two purposes."""
+    return (
+        other.purpose != consent.purpose
+        and bool(consent.control_id)
+        and (other.control_id, other.given_at) == (consent.control_id, consent.given_at)
+    )
+
+
+def _against_times(consent: Consent, processing: Processing) -> Iterable[str]:
+    """Given before the data were collected, and not withdrawn since (art. 14, 15)."""
+    if consent.withdrawn_at is not None and consent.withdrawn_at <= processing.at:
+        yield "consent_withdrawn"
+    if consent.given_at > (processing.collected_at or processing.at):
+        yield "consent_after_collection"
+
+
+def _against_notice(
+    consent: Consent, processing: Processing, notices: dict[str, Notice]
+) -> Iterable[str]:
+    """The notice was shown before consent and collection, and covers what is done (art. 14, 17)."""
+    shown_at = consent.notice_shown_at
+    if shown_at is None:
+        yield "notice_not_shown"
+    elif shown_at > min(consent.given_at, processing.collected_at or processing.at):
+        yield "notice_after_collection"
+    notice = notices.get(consent.notice_version)
+    if notice is None:
+        yield "notice_unknown"
+    elif processing.purpose not in notice.purposes or not (
+        processing.fields <= notice.fields.get(processing.dataset, frozenset())
+    ):
+        yield "notice_not_covering"

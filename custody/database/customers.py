@@ -1,0 +1,143 @@
+"""Statements on customers, their identity tags, suppression tags and retention events."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+_LOCK = text(
+    "SELECT id, generation, state FROM customers WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
+)
+_READ = text("SELECT id, generation, state FROM customers WHERE id = ANY(:ids)")
+_ADD = text(
+    "INSERT INTO customers (id, created_at) SELECT id, :at FROM unnest(CAST(:ids AS uuid[])) id"
+)
+_BY_TAG = text("SELECT tag, customer_id, reference FROM identity_tags WHERE tag = ANY(:tags)")
+_SINGLE = text(
+    "SELECT customer_id, reference, tag FROM identity_tags"
+    " WHERE customer_id = ANY(:customers) AND single"
+)
+_ADD_TAGS = text(
+    "INSERT INTO identity_tags (tag, customer_id, reference, single, epoch)"
+    " SELECT t, c, r, s, 1 FROM unnest(CAST(:tags AS bytea[]), CAST(:customers AS uuid[]),"
+    " CAST(:references AS text[]), CAST(:singles AS boolean[])) AS n (t, c, r, s)"
+    " ON CONFLICT (tag) DO NOTHING"
+)
+_DELETE_TAGS = text("DELETE FROM identity_tags WHERE customer_id = :customer")
+_RAISE = text(
+    "UPDATE customers SET generation = generation + 1, state = :state WHERE id = :customer"
+    " RETURNING generation"
+)
+_SUPPRESSED = text("SELECT tag, erased_at FROM suppression_tags WHERE tag = ANY(:tags)")
+_SUPPRESS = text(
+    "INSERT INTO suppression_tags (tag, erased_at, until_on)"
+    " SELECT t, :at, :until FROM unnest(CAST(:tags AS bytea[])) t"
+    " ON CONFLICT (tag) DO NOTHING"
+)
+_UNSUPPRESS = text("DELETE FROM suppression_tags WHERE tag = ANY(:tags)")
+_EVENTS = text("SELECT customer_id, event, on_day FROM retention_events WHERE customer_id = ANY(:ids)")
+_ADD_EVENT = text(
+    "INSERT INTO retention_events (customer_id, event, on_day, recorded_at)"
+    " VALUES (:customer, :event, :day, :at) ON CONFLICT (customer_id, event)"
+    " DO UPDATE SET on_day = excluded.on_day, recorded_at = excluded.recorded_at"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdentityTag:
+    """One subject reference of one customer, as a tag."""
+
+    tag: bytes
+    customer_id: UUID
+    reference: str
+    single: bool = False
+
+
+def lock_customers(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
+    """Lock the customers in order of id and return generation and state of each that exists."""
+    rows = connection.execute(_LOCK, {"ids": list(ids)})
+    return {row.id: (row.generation, row.state) for row in rows}
+
+
+def read_customers(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
+    """Return generation and state of each customer that exists, without a lock."""
+    rows = connection.execute(_READ, {"ids": list(ids)})
+    return {row.id: (row.generation, row.state) for row in rows}
+
+
+def add_customers(connection: Connection, ids: Iterable[UUID], at: datetime) -> None:
+    """Create customers."""
+    connection.execute(_ADD, {"ids": list(ids), "at": at})
+
+
+def customers_by_tag(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, UUID]:
+    """Return whose tag each known one of ``tags`` is."""
+    rows = connection.execute(_BY_TAG, {"tags": list(tags)})
+    return {bytes(row.tag): row.customer_id for row in rows}
+
+
+def single_tags(
+    connection: Connection, customers: Iterable[UUID]
+) -> dict[tuple[UUID, str], bytes]:
+    """Return the one tag of each single-valued reference that the customers have."""
+    rows = connection.execute(_SINGLE, {"customers": list(customers)})
+    return {(row.customer_id, row.reference): bytes(row.tag) for row in rows}
+
+
+def add_tags(connection: Connection, tags: Sequence[IdentityTag]) -> int:
+    """Add identity tags and return how many were new; a tag that is there keeps its customer."""
+    result = connection.execute(
+        _ADD_TAGS,
+        {
+            "tags": [tag.tag for tag in tags],
+            "customers": [tag.customer_id for tag in tags],
+            "references": [tag.reference for tag in tags],
+            "singles": [tag.single for tag in tags],
+        },
+    )
+    return result.rowcount
+
+
+def delete_tags(connection: Connection, customer_id: UUID) -> int:
+    """Delete every identity tag of a customer."""
+    return connection.execute(_DELETE_TAGS, {"customer": customer_id}).rowcount
+
+
+def raise_generation(connection: Connection, customer_id: UUID, state: str) -> int:
+    """Raise a locked customer's generation, so that a store in flight redoes its rows."""
+    parameters = {"customer": customer_id, "state": state}
+    return int(connection.execute(_RAISE, parameters).scalar_one())
+
+
+def suppressed(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, datetime]:
+    """Return when each suppressed one of ``tags`` was erased."""
+    rows = connection.execute(_SUPPRESSED, {"tags": list(tags)})
+    return {bytes(row.tag): row.erased_at for row in rows}
+
+
+def suppress(connection: Connection, tags: Iterable[bytes], at: datetime, until: date) -> None:
+    """Remember that the person behind these tags was erased."""
+    connection.execute(_SUPPRESS, {"tags": list(tags), "at": at, "until": until})
+
+
+def lift_suppression(connection: Connection, tags: Iterable[bytes]) -> None:
+    """Forget an erasure: the person returned under a later consent or contract."""
+    connection.execute(_UNSUPPRESS, {"tags": list(tags)})
+
+
+def retention_events(
+    connection: Connection, ids: Iterable[UUID]
+) -> dict[tuple[UUID, str], date]:
+    """Return the day of each event that started a retention clock of these customers."""
+    rows = connection.execute(_EVENTS, {"ids": list(ids)})
+    return {(row.customer_id, row.event): row.on_day for row in rows}
+
+
+def add_retention_event(
+    connection: Connection, customer_id: UUID, event: str, day: date, at: datetime
+) -> None:
+    """Record, or correct, the day of an event."""
+    row = {"customer": customer_id, "event": event, "day": day, "at": at}
+    connection.execute(_ADD_EVENT, row)

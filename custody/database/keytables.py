@@ -1,0 +1,185 @@
+"""Statements on the key database: buckets, data keys, batch keys, consent keys."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+_LOCK: Final = 0x637573_02  # "cus" 2: one writer of the keystore at a time
+
+_BUCKETS = text(
+    "SELECT period, slice, generation FROM buckets WHERE period = ANY(:periods)"
+    " ORDER BY period, slice FOR SHARE"
+)
+_ADD_BUCKETS = text(
+    "INSERT INTO buckets (period, slice, kek_id, opened_at)"
+    " SELECT :period, s, gen_random_uuid(), :at FROM unnest(CAST(:slices AS smallint[])) s"
+    " ON CONFLICT DO NOTHING"
+)
+_KEYS_IN_USE = text(
+    "SELECT k.key_id, k.customer_id, k.period, k.slice, k.generation, k.wrapped FROM data_keys k"
+    " JOIN unnest(CAST(:customers AS uuid[]), CAST(:periods AS text[]),"
+    "             CAST(:generations AS integer[])) w (c, p, g)"
+    " ON k.customer_id = w.c AND k.period = w.p AND k.customer_generation = w.g"
+    " WHERE NOT k.retired"
+)
+_ADD_KEYS = text(
+    "INSERT INTO data_keys (key_id, customer_id, period, slice, generation, customer_generation,"
+    " wrapped) SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS uuid[]),"
+    " CAST(:periods AS text[]), CAST(:slices AS smallint[]), CAST(:bucket_generations AS integer[]),"
+    " CAST(:generations AS integer[]), CAST(:wrapped AS bytea[])) ON CONFLICT DO NOTHING"
+)
+_KEYS_BY_ID = text(
+    "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
+    " WHERE key_id = ANY(:ids)"
+)
+_RETIRE = text("UPDATE data_keys SET retired = true WHERE key_id = ANY(:ids)")
+_DELETE_RETIRED = text("DELETE FROM data_keys WHERE key_id = ANY(:ids) AND retired")
+_KEYS_OF_CUSTOMERS = text(
+    "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
+    " WHERE customer_id = ANY(:customers) ORDER BY key_id"
+)
+_EVERY_KEY = text(
+    "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
+    " WHERE key_id > :after ORDER BY key_id LIMIT :most"
+)
+_BATCH_KEY = text("SELECT key_id, day, wrapped FROM batch_keys WHERE batch_id = :batch AND kind = :kind")
+_ADD_BATCH_KEY = text(
+    "INSERT INTO batch_keys (key_id, batch_id, kind, day, wrapped)"
+    " VALUES (:id, :batch, :kind, :day, :wrapped) ON CONFLICT DO NOTHING"
+)
+_DROP_BATCH_KEY = text("DELETE FROM batch_keys WHERE batch_id = :batch AND kind = :kind")
+_CONSENT_KEYS = text(
+    "SELECT key_id, customer_id, wrapped FROM consent_keys WHERE customer_id = ANY(:customers)"
+)
+_ADD_CONSENT_KEYS = text(
+    "INSERT INTO consent_keys (key_id, customer_id, wrapped) SELECT * FROM"
+    " unnest(CAST(:ids AS uuid[]), CAST(:customers AS uuid[]), CAST(:wrapped AS bytea[]))"
+    " ON CONFLICT DO NOTHING"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WrappedKey:
+    """A data key as the key database holds it."""
+
+    key_id: UUID
+    customer_id: UUID
+    period: str
+    slice: int
+    generation: int
+    wrapped: bytes
+
+
+def lock_keystore(connection: Connection) -> None:
+    """Wait until this transaction is the only writer of the keystore."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+def share_buckets(connection: Connection, periods: Iterable[str]) -> dict[tuple[str, int], int]:
+    """Lock the buckets of the periods against a turn and return their generations."""
+    rows = connection.execute(_BUCKETS, {"periods": sorted(periods)})
+    return {(row.period, row.slice): row.generation for row in rows}
+
+
+def add_buckets(connection: Connection, period: str, slices: Sequence[int], at: datetime) -> None:
+    """Add the buckets of a period that are not there yet."""
+    connection.execute(_ADD_BUCKETS, {"period": period, "slices": list(slices), "at": at})
+
+
+def keys_in_use(
+    connection: Connection, wanted: Mapping[tuple[UUID, str], int]
+) -> list[WrappedKey]:
+    """Return the keys in use of the wanted (customer, period), at the given customer generation."""
+    parameters = {
+        "customers": [customer for customer, _ in wanted],
+        "periods": [period for _, period in wanted],
+        "generations": list(wanted.values()),
+    }
+    return [WrappedKey(**row._mapping) for row in connection.execute(_KEYS_IN_USE, parameters)]
+
+
+def add_keys(
+    connection: Connection, keys: Sequence[WrappedKey], customer_generations: Sequence[int]
+) -> None:
+    """Add data keys; one that is there already stays as it is."""
+    connection.execute(
+        _ADD_KEYS,
+        {
+            "ids": [key.key_id for key in keys],
+            "customers": [key.customer_id for key in keys],
+            "periods": [key.period for key in keys],
+            "slices": [key.slice for key in keys],
+            "bucket_generations": [key.generation for key in keys],
+            "generations": list(customer_generations),
+            "wrapped": [key.wrapped for key in keys],
+        },
+    )
+
+
+def keys_by_id(connection: Connection, ids: Iterable[UUID]) -> list[WrappedKey]:
+    """Return the wrapped keys with these ids, retired ones too."""
+    rows = connection.execute(_KEYS_BY_ID, {"ids": list(ids)})
+    return [WrappedKey(**row._mapping) for row in rows]
+
+
+def keys_of_customers(connection: Connection, customers: Iterable[UUID]) -> list[WrappedKey]:
+    """Return every wrapped key of the customers."""
+    rows = connection.execute(_KEYS_OF_CUSTOMERS, {"customers": list(customers)})
+    return [WrappedKey(**row._mapping) for row in rows]
+
+
+def keys_after(connection: Connection, after: UUID, most: int) -> list[WrappedKey]:
+    """Return up to ``most`` keys in order of id, beginning behind ``after``."""
+    rows = connection.execute(_EVERY_KEY, {"after": after, "most": most})
+    return [WrappedKey(**row._mapping) for row in rows]
+
+
+def retire_keys(connection: Connection, ids: Iterable[UUID]) -> None:
+    """Mark keys retired: they still open, and are never handed out again."""
+    connection.execute(_RETIRE, {"ids": list(ids)})
+
+
+def delete_retired_keys(connection: Connection, ids: Iterable[UUID]) -> int:
+    """Delete the retired ones of the keys and return how many there were."""
+    return connection.execute(_DELETE_RETIRED, {"ids": list(ids)}).rowcount
+
+
+def find_batch_key(
+    connection: Connection, batch_id: UUID, kind: str
+) -> tuple[UUID, date, bytes] | None:
+    """Return id, day and wrapped bytes of a batch's key, None when it was destroyed."""
+    row = connection.execute(_BATCH_KEY, {"batch": batch_id, "kind": kind}).one_or_none()
+    return None if row is None else (row.key_id, row.day, row.wrapped)
+
+
+def add_batch_key(  # noqa: PLR0913 - one row's columns
+    connection: Connection, *, key_id: UUID, batch_id: UUID, kind: str, day: date, wrapped: bytes
+) -> None:
+    """Add a batch's key unless it has one."""
+    row = {"id": key_id, "batch": batch_id, "kind": kind, "day": day, "wrapped": wrapped}
+    connection.execute(_ADD_BATCH_KEY, row)
+
+
+def drop_batch_key(connection: Connection, batch_id: UUID, kind: str) -> None:
+    """Delete a batch's key row."""
+    connection.execute(_DROP_BATCH_KEY, {"batch": batch_id, "kind": kind})
+
+
+def consent_keys(
+    connection: Connection, customers: Iterable[UUID]
+) -> dict[UUID, tuple[UUID, bytes]]:
+    """Return per customer the id and wrapped bytes of the consent key, where there is one."""
+    rows = connection.execute(_CONSENT_KEYS, {"customers": list(customers)})
+    return {row.customer_id: (row.key_id, row.wrapped) for row in rows}
+
+
+def add_consent_keys(
+    connection: Connection, keys: Sequence[tuple[UUID, UUID, bytes]]
+) -> None:
+    """Add consent keys (id, customer, wrapped); a customer keeps the one there already."""
+    ids, customers, wrapped = (list(column) for column in zip(*keys, strict=True))
+    connection.execute(_ADD_CONSENT_KEYS, {"ids": ids, "customers": customers, "wrapped": wrapped})
