@@ -6,9 +6,9 @@ here, one section in each catalogue there, and a page made by ``docs/codes/gener
 A rule known only from a summary or from memory (evidence ``L`` or ``M``) may never block.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from custody.errors import UsageError
 
@@ -75,87 +75,72 @@ _ARTICLES: Final[Mapping[str, tuple[str, Evidence]]] = {
     "ID": ("GB 11643", "M"),
 }
 
-# kind, severity, rule: codes. The house's third measure gives every stage its gate, and quality
-# is the gate of the first.
-_TABLE: Final[tuple[tuple[Kind, Severity, str, str], ...]] = (
-    (
-        "quality",
-        "blocking",
-        "H3",
-        "required_missing type_invalid format_invalid value_not_allowed value_out_of_range"
-        " text_too_long resident_id_malformed resident_id_check_digit resident_id_date"
-        " resident_id_birth_mismatch resident_id_sex_mismatch confusable_character"
-        " date_implausible bank_card_check_digit mobile_malformed email_malformed"
-        " numeric_identifier_cell duplicate_in_batch ragged_row control_character"
-        " undecodable_text",
-    ),
-    ("basis", "blocking", "P13", "consent_missing basis_not_established"),
-    ("basis", "blocking", "P14", "consent_not_explicit consent_after_collection"),
-    ("basis", "blocking", "P14", "notice_not_covering"),
-    ("basis", "blocking", "P15", "consent_withdrawn"),
-    (
-        "basis",
-        "blocking",
-        "H1.3a",
-        "consent_pre_ticked consent_bundled consent_evidence_unknown",
-    ),
-    ("basis", "blocking", "P17", "notice_not_shown notice_after_collection notice_unknown"),
-    ("basis", "blocking", "P29", "separate_consent_missing"),
-    ("basis", "blocking", "P31", "guardian_consent_missing"),
-    ("basis", "blocking", "P47", "subject_suppressed"),
-    ("identity", "blocking", "H3", "identity_conflict subject_unknown"),
-    ("decision", "blocking", "H2.3e", "staff_inactive"),
-    (
-        "decision",
-        "blocking",
-        "H2.4b",
-        "role_not_permitted level_not_permitted requester_is_approver already_voted"
-        " statement_invalid statement_expired session_expired enrolment_needs_officer"
-        " signature_invalid",
-    ),
-    (
-        "decision",
-        "blocking",
-        "H2.3",
-        "purpose_not_permitted window_invalid request_not_open grant_expired nothing_to_do",
-    ),
-    ("decision", "blocking", "H1.3b", "fields_not_necessary"),
-    ("decision", "blocking", "P23", "recipient_unlisted recipient_consent_missing"),
-    ("decision", "blocking", "P21", "contract_not_in_force"),
-    ("decision", "blocking", "P38", "country_not_permitted"),
-    (
-        "decision",
-        "blocking",
-        "H2.4d",
-        "digest_mismatch plan_moved plan_in_future approvals_missing",
-    ),
-    ("decision", "blocking", "P47", "held"),
-    ("decision", "blocking", "H1.3c", "unknown_reference"),
-    ("fault", "blocking", "H2.1", "policy_invalid"),
-    ("fault", "blocking", "H2.4d", "clock_jumped log_retention_too_short"),
-    ("fault", "blocking", "H1.3c", "fault usage refused"),
-    ("fault", "blocking", "H3", "quality_gate"),
-    ("warning", "warning", "ID", "area_code_unknown"),
-    ("warning", "warning", "H2.4a", "level_raised"),
-    ("warning", "warning", "P19", "retention_already_over"),
-    ("warning", "report", "P55", "assessment_not_captured"),
-    ("warning", "report", "H2.2", "training_not_captured"),
-    ("warning", "report", "H2.1", "policy_approval_not_captured"),
-)
+# The house's third measure gives every stage its gate; quality is the gate of the first.
+_TABLE: Final = """
+quality   blocking  H3     required_missing type_invalid format_invalid value_not_allowed
+quality   blocking  H3     value_out_of_range text_too_long control_character undecodable_text
+quality   blocking  H3     resident_id_malformed resident_id_check_digit resident_id_date
+quality   blocking  H3     resident_id_birth_mismatch resident_id_sex_mismatch date_implausible
+quality   blocking  H3     bank_card_check_digit mobile_malformed email_malformed
+quality   blocking  H3     confusable_character numeric_identifier_cell duplicate_in_batch
+quality   blocking  H3     ragged_row
+basis     blocking  P13    consent_missing basis_not_established
+basis     blocking  P14    consent_not_explicit consent_after_collection notice_not_covering
+basis     blocking  P15    consent_withdrawn
+basis     blocking  H1.3a  consent_pre_ticked consent_bundled consent_evidence_unknown
+basis     blocking  P17    notice_not_shown notice_after_collection notice_unknown
+basis     blocking  P29    separate_consent_missing
+basis     blocking  P31    guardian_consent_missing
+basis     blocking  P47    subject_suppressed
+identity  blocking  H3     identity_conflict subject_unknown
+decision  blocking  H2.3e  staff_inactive
+decision  blocking  H2.4b  role_not_permitted level_not_permitted requester_is_approver
+decision  blocking  H2.4b  already_voted statement_invalid statement_expired session_expired
+decision  blocking  H2.4b  enrolment_needs_officer signature_invalid
+decision  blocking  H2.3   purpose_not_permitted window_invalid request_not_open grant_expired
+decision  blocking  H2.3   nothing_to_do
+decision  blocking  H1.3b  fields_not_necessary
+decision  blocking  P23    recipient_unlisted recipient_consent_missing
+decision  blocking  P21    contract_not_in_force
+decision  blocking  P38    country_not_permitted
+decision  blocking  H2.4d  digest_mismatch plan_moved plan_in_future approvals_missing
+decision  blocking  P47    held
+decision  blocking  H1.3c  unknown_reference
+fault     blocking  H1.3c  fault usage refused
+fault     blocking  H3     quality_gate
+fault     blocking  H2.4d  clock_jumped
+fault     blocking  H2.1   policy_invalid policy_syntax policy_unknown_key policy_missing_key
+fault     blocking  H2.1   policy_duplicate_key policy_wrong_type policy_illegal_value
+fault     blocking  H2.1   policy_dangling_reference policy_number_reused policy_alias_collision
+fault     blocking  H2.1   policy_unread_rule_blocks
+fault     blocking  H2.4a  policy_level_too_low
+fault     blocking  H2.4b  policy_secret
+fault     blocking  H2.4d  log_retention_too_short
+warning   warning   ID     area_code_unknown
+warning   warning   H2.4a  level_raised
+warning   warning   P19    retention_already_over
+warning   report    P55    assessment_not_captured
+warning   report    H2.2   training_not_captured
+warning   report    H2.1   policy_approval_not_captured
+"""
 
 
-def _build(kind: Kind, severity: Severity, rule: str, name: str) -> Code:
-    article, evidence = _ARTICLES[rule]
-    return Code(
-        name=name, rule=rule, article=article, evidence=evidence, kind=kind, severity=severity
-    )
+def _read_table(table: str) -> Iterator[Code]:
+    for line in table.strip().splitlines():
+        kind, severity, rule, *names = line.split()
+        article, evidence = _ARTICLES[rule]
+        for name in names:
+            yield Code(
+                name=name,
+                rule=rule,
+                article=article,
+                evidence=evidence,
+                kind=cast("Kind", kind),
+                severity=cast("Severity", severity),
+            )
 
 
-CODES: Final[Mapping[str, Code]] = {
-    name: _build(kind, severity, rule, name)
-    for kind, severity, rule, names in _TABLE
-    for name in names.split()
-}
+CODES: Final[Mapping[str, Code]] = {code.name: code for code in _read_table(_TABLE)}
 
 
 def find_code(name: str) -> Code | None:

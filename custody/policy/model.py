@@ -5,6 +5,7 @@ refuses what contradicts itself, so that code which holds a :class:`Policy` need
 The module is long because everybody reads it as the one page of the policy's vocabulary.
 """
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -226,6 +227,11 @@ def _find(kind: str, things: Mapping[_K, _V], name: _K) -> _V:
         raise UnknownNameError(kind, str(name)) from None
 
 
+def column_key(header: str) -> str:
+    """Return the form in which column names are compared: width, case and spaces do not count."""
+    return "".join(unicodedata.normalize("NFKC", header).casefold().split())
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dataset:
     """One kind of record.
@@ -248,11 +254,16 @@ class Dataset:
     collected_at_field: str | None = None
     _names: dict[str, Field] = field(init=False, repr=False, compare=False)
     _numbers: dict[int, Field] = field(init=False, repr=False, compare=False)
+    _columns: dict[str, Field] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Index the fields by name and by number."""
+        """Index the fields by name, by number and by what columns may be called."""
         object.__setattr__(self, "_names", _by_name(self.fields))
         object.__setattr__(self, "_numbers", {one.number: one for one in self.fields})
+        columns = {
+            column_key(name): one for one in self.fields for name in (one.name, *one.aliases)
+        }
+        object.__setattr__(self, "_columns", columns)
 
     def field(self, name: str) -> Field:
         """Return the field called ``name``.
@@ -269,6 +280,10 @@ class Dataset:
             UnknownNameError: The dataset has no such field.
         """
         return _find("field number", self._numbers, number)
+
+    def by_column(self, header: str) -> Field | None:
+        """Return the field that a column's name means by name or alias, or None."""
+        return self._columns.get(column_key(header))
 
     @property
     def field_names(self) -> frozenset[str]:
