@@ -70,6 +70,13 @@ class Drafts:
         """Yield the entries of a section that have their shape, with it."""
         return sound(self.section(section), kind)
 
+    def missing(self) -> Iterator[Problem]:
+        """Yield a problem for each section no policy can do without and this one does."""
+        for section, home in _HOMES.items():
+            if not self.section(section):
+                message = f"the policy has no section {section}"
+                yield Tree(file=home).problem((), "policy_missing_key", message)
+
 
 def sound(entries: Mapping[str, Entry], kind: type[S]) -> Iterator[tuple[Entry, S]]:
     """Yield the entries that have their shape, with it."""
@@ -84,7 +91,6 @@ def read_drafts(trees: Sequence[Tree]) -> Drafts:
     for tree in trees:
         for section, content in tree.data.items():
             gatherer.add_section(tree, section, content)
-    gatherer.report_missing()
     return Drafts(entries=gatherer.entries, problems=tuple(gatherer.problems))
 
 
@@ -107,12 +113,6 @@ class _Gatherer:
         else:
             message = "a section maps names to entries"
             self._report(tree, (section,), "policy_wrong_type", message)
-
-    def report_missing(self) -> None:
-        for section, home in _HOMES.items():
-            if not self.entries.get(section):
-                message = f"the policy has no section {section}"
-                self._report(Tree(file=home), (), "policy_missing_key", message)
 
     def _report(
         self, tree: Tree, path: Path, code: str, message: str, *, on_key: bool = False

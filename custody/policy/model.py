@@ -71,8 +71,6 @@ CONSENTS = "consents"
 
 CONSENT_FIELDS = frozenset(
     {
-        "resident_id",
-        "customer_no",
         "purpose",
         "kind",
         "recipient",
@@ -82,13 +80,14 @@ CONSENT_FIELDS = frozenset(
         "notice_shown_at",
         "control_id",
         "control_initial",
-        "signed_text_digest",
+        "text_digest",
         "act",
         "guardian_name",
-        "evidence_ref",
+        "guardian_relation",
+        "evidence_reference",
     }
 )
-"""What a column of a consent source can mean."""
+"""What a column of a consent source can mean, besides the policy's subject references."""
 
 Severity = Literal["blocking", "warning"]
 SourceKind = Literal["csv", "xlsx", "sql"]
