@@ -34,6 +34,7 @@ CREATE TABLE custody.identity_tags (
     customer_id uuid NOT NULL REFERENCES custody.customers,
     reference text NOT NULL,
     single boolean NOT NULL,
+    suppression bytea NOT NULL,
     epoch smallint NOT NULL
 );
 CREATE INDEX identity_tags_of_customer ON custody.identity_tags (customer_id);
@@ -212,6 +213,7 @@ CREATE TABLE custody.staff_keys (
     public_key bytea NOT NULL UNIQUE,
     enrolled_at timestamptz NOT NULL,
     enrolled_by uuid REFERENCES custody.staff,
+    statement text NOT NULL DEFAULT '',
     revoked_at timestamptz
 );
 CREATE TABLE custody.sessions (
@@ -219,9 +221,15 @@ CREATE TABLE custody.sessions (
     staff_id uuid NOT NULL REFERENCES custody.staff,
     kid text NOT NULL REFERENCES custody.staff_keys,
     public_key bytea NOT NULL UNIQUE,
+    statement text NOT NULL,
     issued_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     ended_at timestamptz
+);
+-- A signed statement is used once; its row may go when the statement itself has expired.
+CREATE TABLE custody.burnt_statements (
+    jti text PRIMARY KEY,
+    until timestamptz NOT NULL
 );
 """
 
@@ -232,16 +240,20 @@ CREATE TABLE custody.requests (
     kind text NOT NULL CHECK (kind IN ('use', 'transfer', 'destroy')),
     state text NOT NULL CHECK (state IN ('draft', 'filed', 'refused', 'awaiting', 'approved',
                                          'rejected', 'granted', 'delivered')),
+    ask text NOT NULL,
     body text NOT NULL,
     digest bytea NOT NULL,
     requester uuid REFERENCES custody.staff,
-    statement text,
+    statement text NOT NULL,
     filed_at timestamptz NOT NULL,
     decided_at timestamptz,
     policy_digest text NOT NULL REFERENCES custody.policy_versions,
     reasons jsonb NOT NULL DEFAULT '[]',
-    announced_at timestamptz
+    announced_at timestamptz,
+    -- Nobody's name stands on a draft; a purge the schedule planned has no requester either.
+    CHECK (state = 'draft' OR kind = 'destroy' OR (requester IS NOT NULL AND statement <> ''))
 );
+CREATE INDEX requests_unannounced ON custody.requests (id) WHERE announced_at IS NULL;
 CREATE TABLE custody.request_records (
     request_id uuid NOT NULL REFERENCES custody.requests,
     revision integer NOT NULL,
@@ -266,7 +278,8 @@ CREATE TABLE custody.vote_failures (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     staff_id uuid NOT NULL REFERENCES custody.staff,
     at timestamptz NOT NULL,
-    code text NOT NULL
+    code text NOT NULL,
+    cleared_at timestamptz
 );
 CREATE TABLE custody.grants (
     id uuid PRIMARY KEY,
@@ -285,7 +298,8 @@ CREATE TABLE custody.deliveries (
     rows integer NOT NULL,
     left_out jsonb NOT NULL,
     package_sha256 text NOT NULL,
-    manifest text NOT NULL
+    manifest text NOT NULL,
+    signature bytea NOT NULL
 );
 """
 
@@ -324,6 +338,16 @@ CREATE TABLE custody.plan_records (
     PRIMARY KEY (plan_id, record_id)
 );
 CREATE INDEX plan_records_of_customer ON custody.plan_records (plan_id, customer_id);
+-- Keys that must end: what survives under them is sealed again first. The row is the intent, so a
+-- crash between the two databases is finished by whoever comes next.
+CREATE TABLE custody.key_endings (
+    key_id uuid PRIMARY KEY,
+    customer_id uuid NOT NULL,
+    reason text NOT NULL CHECK (reason IN ('erased', 'replaced', 'rebased')),
+    plan_id uuid,
+    decided_at timestamptz NOT NULL
+);
+CREATE INDEX key_endings_of_customer ON custody.key_endings (customer_id);
 CREATE TABLE custody.certificates (
     id uuid PRIMARY KEY,
     plan_id uuid NOT NULL UNIQUE REFERENCES custody.plans,
