@@ -1,8 +1,8 @@
 """What custody says to people, in Chinese and English, from one catalogue per language.
 
-A catalogue ``<language>.toml`` has the tables ``[codes.<code>]`` (title, why, next: one for each code
-of :mod:`custody.codes`), ``[articles]`` (the laws' names in full) and ``[ui]`` (any other text, by a
-key of its own, with ``{names}`` to fill in). Both catalogues have the same keys; a test says so.
+A catalogue ``<language>.toml`` has the tables ``[codes.<code>]`` (title, why, next: one for each
+code of :mod:`custody.codes`), ``[articles]`` (the laws' names in full) and ``[ui]`` (any other
+text, by a key of its own, with ``{names}`` to fill in). Both have the same keys; a test says so.
 """
 
 import tomllib
