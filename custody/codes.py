@@ -26,7 +26,7 @@ class Code:
 
     Attributes:
         name: The code itself, as results, receipts and logs carry it.
-        rule: The id of the rule behind it (``shared`` rule table, ``config/policy/rules``).
+        rule: The id of the rule behind it, as in ``config/policy/rules``.
         article: The law's short name and article, such as ``PIPL 14``; see ``[articles]`` of
             the message catalogues for the names in full.
         evidence: H house, S full text read, Q quoted, L summary, M memory.
@@ -105,8 +105,12 @@ decision  blocking  P21    contract_not_in_force
 decision  blocking  P38    country_not_permitted
 decision  blocking  H2.4d  digest_mismatch plan_moved plan_in_future approvals_missing
 decision  blocking  P47    held
-decision  blocking  H1.3c  unknown_reference
-fault     blocking  H1.3c  fault usage refused
+decision  blocking  H1.3c  unknown_reference batch_stored
+fault     blocking  H1.3c  fault usage refused database_failed changed_meanwhile
+fault     blocking  H2.4a  seal_invalid root_unavailable
+fault     blocking  H2.4b  person_key
+fault     blocking  H2.4d  ledger_broken
+fault     blocking  P47    destruction_failed
 fault     blocking  H3     quality_gate
 fault     blocking  H2.4d  clock_jumped
 fault     blocking  H2.1   policy_invalid policy_syntax policy_unknown_key policy_missing_key

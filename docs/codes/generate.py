@@ -2,6 +2,7 @@
 
 python docs/codes/generate.py
 """
+# ruff: noqa: INP001 - a script beside the pages it writes, not a package
 
 import sys
 from pathlib import Path
@@ -14,6 +15,14 @@ SEVERITIES = {
     "blocking": "refuses · 拒绝",
     "warning": "warns · 提示",
     "report": "cannot tell · 无法判断",
+}
+MEANINGS = {
+    "quality": "the row is not fit to be kept",
+    "basis": "the law does not permit keeping the row",
+    "identity": "it is unclear whose record it is",
+    "decision": "a use, transfer, enrolment or destruction is refused",
+    "fault": "custody could not work, or was called wrongly",
+    "warning": "told, and not refused",
 }
 MADE_BY = "<!-- Made by docs/codes/generate.py from custody/messages; edit those. -->"
 
@@ -49,7 +58,7 @@ def _page(code: str) -> str:
             "",
             f"**Why.** {en.why} **Next.** {en.next}",
             "",
-            f"**原因**：{zh.why} **下一步**：{zh.next}",
+            f"**原因** {zh.why} **下一步** {zh.next}",
             "",
         )
     )
@@ -57,12 +66,8 @@ def _page(code: str) -> str:
 
 def _index() -> str:
     lines = [MADE_BY, "", "# Reason codes", ""]
-    lines += ["`custody explain CODE` tells the same. What each kind means:", ""]
-    lines += [
-        "quality: the row is not fit to be kept · basis: the law does not permit it · identity: it",
-        "is unclear whose it is · decision: a use, transfer or destruction is refused · fault: custody",
-        "could not work · warning: told, but not refused.",
-    ]
+    lines += ["`custody explain CODE` tells the same.", "", "| kind | means |", "|---|---|"]
+    lines += [f"| {kind} | {MEANINGS[kind]} |" for kind in KINDS]
     for kind in KINDS:
         lines += ["", f"## {kind}", ""]
         lines += [
