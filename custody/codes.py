@@ -96,7 +96,7 @@ identity  blocking  H3     identity_conflict subject_unknown
 decision  blocking  H2.3e  staff_inactive
 decision  blocking  H2.4b  role_not_permitted level_not_permitted requester_is_approver
 decision  blocking  H2.4b  already_voted statement_invalid statement_expired session_expired
-decision  blocking  H2.4b  enrolment_needs_officer signature_invalid
+decision  blocking  H2.4b  enrolment_needs_officer signature_invalid approver_locked
 decision  blocking  H2.3   purpose_not_permitted window_invalid request_not_open grant_expired
 decision  blocking  H2.3   nothing_to_do
 decision  blocking  H1.3b  fields_not_necessary
@@ -104,7 +104,8 @@ decision  blocking  P23    recipient_unlisted recipient_consent_missing
 decision  blocking  P21    contract_not_in_force
 decision  blocking  P38    country_not_permitted
 decision  blocking  H2.4d  digest_mismatch plan_moved plan_in_future approvals_missing
-decision  blocking  P47    held
+decision  blocking  H2.4d  record_corrected
+decision  blocking  P47    held record_erased
 decision  blocking  H1.3c  unknown_reference batch_stored
 fault     blocking  H1.3c  fault usage refused database_failed changed_meanwhile
 fault     blocking  H2.4a  seal_invalid root_unavailable
