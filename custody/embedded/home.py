@@ -1,0 +1,127 @@
+"""The folder below which everything of one installation lies (CUSTODY_HOME).
+
+::
+
+    CUSTODY_HOME/            0700
+      home.json              marks the folder as custody's and says which form it has
+      postgres/data/         the cluster, with checksums
+      postgres/passwords/    one password file per role, 0600, in the form of libpq
+      prefect/               PREFECT_HOME
+      log/                   one log per process, 0600
+      run/                   locks, and what running services published about themselves
+      run/socket/            the socket of PostgreSQL, unless this path is too long for one
+"""
+
+import json
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from custody.embedded.errors import HomeUnusableError
+
+PRIVATE = 0o700
+FORM = 1
+MARK = "home.json"
+LOG_BYTES_KEPT = 5_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Home:
+    """A private folder that has been checked; open one with :meth:`open`."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Create the folder, or check that it is ours and private, and return it.
+
+        A folder that holds other things is refused rather than made private, because somebody
+        may have named ``/tmp`` or ``/``.
+
+        Raises:
+            HomeUnusableError: It is a link, somebody else's, or holds something else.
+        """
+        path = path.expanduser().absolute()
+        path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        _require_own_folder(path)
+        mark = path / MARK
+        if not mark.exists():
+            _require_empty(path)
+        path.chmod(PRIVATE)
+        if not mark.exists():
+            write_private(mark, json.dumps({"form": FORM}))
+        return cls(path=path)
+
+    @property
+    def postgres(self) -> Path:
+        """The folder of the cluster and its passwords."""
+        return self._folder("postgres")
+
+    @property
+    def cluster(self) -> Path:
+        """The data directory; it does not exist before the first start."""
+        return self.postgres / "data"
+
+    @property
+    def passwords(self) -> Path:
+        """The folder of the password files."""
+        return self._folder("postgres/passwords")
+
+    @property
+    def prefect(self) -> Path:
+        """The folder for PREFECT_HOME."""
+        return self._folder("prefect")
+
+    @property
+    def run(self) -> Path:
+        """The folder of locks and published states."""
+        return self._folder("run")
+
+    def log(self, service: str) -> Path:
+        """Return the log file of a service, moved aside first when it has grown long."""
+        log = self._folder("log") / f"{service}.log"
+        if log.exists() and log.stat().st_size > LOG_BYTES_KEPT:
+            log.replace(log.with_suffix(".log.1"))
+        return log
+
+    def _folder(self, name: str) -> Path:
+        folder = self.path / name
+        folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        return folder
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file of mode 0600 whole or not at all."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(draft).replace(path)
+
+
+def is_private_folder(path: Path) -> bool:
+    """Return whether this is a real folder of ours that nobody else can enter."""
+    try:
+        state = path.lstat()
+    except FileNotFoundError:
+        return False
+    return (
+        stat.S_ISDIR(state.st_mode)
+        and state.st_uid == os.geteuid()
+        and stat.S_IMODE(state.st_mode) == PRIVATE
+    )
+
+
+def _require_own_folder(path: Path) -> None:
+    state = path.lstat()
+    if stat.S_ISLNK(state.st_mode):
+        raise HomeUnusableError("home is a symbolic link; name the folder itself", str(path))
+    if state.st_uid != os.geteuid():
+        raise HomeUnusableError("home belongs to another user", str(path))
+
+
+def _require_empty(path: Path) -> None:
+    if any(path.iterdir()):
+        raise HomeUnusableError("home holds other things; name an empty folder", str(path))
