@@ -5,9 +5,9 @@ before it was touched, which text was signed, which act was done and when. What 
 say counts against it. The articles are those of the PIPL.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -17,7 +17,6 @@ PURPOSE: Final = "purpose"
 SENSITIVE: Final = "sensitive"
 RECIPIENT: Final = "recipient"
 GUARDIAN: Final = "guardian"
-ADULT_DATA_AGE: Final = 14
 EXPLICIT_ACTS: Final = frozenset({"tick", "signature", "confirmation"})
 UNTOUCHED: Final = "unchecked"
 PRE_TICKED: Final = "checked"
@@ -76,7 +75,7 @@ class Processing:
 
 
 def reasons_against(
-    consents: Sequence[Consent], processing: Processing, notices: dict[str, Notice]
+    consents: Sequence[Consent], processing: Processing, notices: Mapping[str, Notice]
 ) -> tuple[str, ...]:
     """Return every code by which the consents fail to carry the processing, none if they do.
 
@@ -95,21 +94,10 @@ def recipient_reasons(
     consents: Sequence[Consent],
     recipient: str,
     processing: Processing,
-    notices: dict[str, Notice],
+    notices: Mapping[str, Notice],
 ) -> tuple[str, ...]:
     """Return every code by which no separate consent names this recipient (art. 23)."""
     return tuple(sorted(_against_kind(consents, RECIPIENT, recipient, processing, notices)))
-
-
-def age_on(born_on: date, day: date) -> int:
-    """Return the age in completed years on ``day``; a birthday counts from its beginning."""
-    had_birthday = (day.month, day.day) >= (born_on.month, born_on.day)
-    return day.year - born_on.year - (not had_birthday)
-
-
-def is_under_14(born_on: date | None, day: date) -> bool:
-    """Whether the person's data are a child's under art. 28 and 31; an unknown birth is not."""
-    return born_on is not None and age_on(born_on, day) < ADULT_DATA_AGE
 
 
 def _against_kind(
@@ -117,7 +105,7 @@ def _against_kind(
     kind: str,
     recipient: str,
     processing: Processing,
-    notices: dict[str, Notice],
+    notices: Mapping[str, Notice],
 ) -> set[str]:
     """Return why no consent of the kind is sound; if all fail, the codes of the latest one."""
     fitting = [
@@ -141,7 +129,7 @@ def _against_one(
     consent: Consent,
     consents: Sequence[Consent],
     processing: Processing,
-    notices: dict[str, Notice],
+    notices: Mapping[str, Notice],
 ) -> set[str]:
     return {
         *_against_act(consent, consents),
@@ -180,7 +168,7 @@ def _against_times(consent: Consent, processing: Processing) -> Iterable[str]:
 
 
 def _against_notice(
-    consent: Consent, processing: Processing, notices: dict[str, Notice]
+    consent: Consent, processing: Processing, notices: Mapping[str, Notice]
 ) -> Iterable[str]:
     """The notice was shown before consent and collection, and covers what is done (art. 14, 17)."""
     shown_at = consent.notice_shown_at

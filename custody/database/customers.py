@@ -20,16 +20,26 @@ _SINGLE = text(
     " WHERE customer_id = ANY(:customers) AND single"
 )
 _ADD_TAGS = text(
-    "INSERT INTO identity_tags (tag, customer_id, reference, single, epoch)"
-    " SELECT t, c, r, s, 1 FROM unnest(CAST(:tags AS bytea[]), CAST(:customers AS uuid[]),"
-    " CAST(:references AS text[]), CAST(:singles AS boolean[])) AS n (t, c, r, s)"
+    "INSERT INTO identity_tags (tag, customer_id, reference, single, suppression, epoch)"
+    " SELECT t, c, r, s, x, 1 FROM unnest(CAST(:tags AS bytea[]), CAST(:customers AS uuid[]),"
+    " CAST(:references AS text[]), CAST(:singles AS boolean[]), CAST(:suppressions AS bytea[]))"
+    " AS n (t, c, r, s, x)"
     " ON CONFLICT (tag) DO NOTHING"
 )
-_DELETE_TAGS = text("DELETE FROM identity_tags WHERE customer_id = :customer")
-_RAISE = text(
-    "UPDATE customers SET generation = generation + 1, state = :state WHERE id = :customer"
-    " RETURNING generation"
+_DELETE_TAGS = text(
+    "DELETE FROM identity_tags WHERE customer_id = ANY(:customers) RETURNING suppression"
 )
+_RAISE = text(
+    "UPDATE customers SET generation = generation + 1, state = :state WHERE id = ANY(:customers)"
+)
+_NOTHING_LEFT = text(
+    "SELECT c.id FROM customers c WHERE c.id = ANY(:customers) AND c.state = 'active'"
+    " AND NOT EXISTS (SELECT FROM records r WHERE r.customer_id = c.id)"
+    " AND NOT EXISTS (SELECT FROM consents g WHERE g.customer_id = c.id"
+    "                 AND (g.withdrawn_at IS NULL OR g.withdrawn_at > :at)) ORDER BY c.id"
+)
+_COUNT = text("SELECT count(*) FROM customers WHERE state = 'active'")
+_TAGS_LEFT = text("SELECT count(*) FROM identity_tags WHERE customer_id = ANY(:customers)")
 _SUPPRESSED = text("SELECT tag, erased_at FROM suppression_tags WHERE tag = ANY(:tags)")
 _SUPPRESS = text(
     "INSERT INTO suppression_tags (tag, erased_at, until_on)"
@@ -52,7 +62,8 @@ class IdentityTag:
     tag: bytes
     customer_id: UUID
     reference: str
-    single: bool = False
+    single: bool
+    suppression: bytes
 
 
 def lock_customers(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
@@ -95,20 +106,39 @@ def add_tags(connection: Connection, tags: Sequence[IdentityTag]) -> int:
             "customers": [tag.customer_id for tag in tags],
             "references": [tag.reference for tag in tags],
             "singles": [tag.single for tag in tags],
+            "suppressions": [tag.suppression for tag in tags],
         },
     )
     return result.rowcount
 
 
-def delete_tags(connection: Connection, customer_id: UUID) -> int:
-    """Delete every identity tag of a customer."""
-    return connection.execute(_DELETE_TAGS, {"customer": customer_id}).rowcount
+def delete_tags(connection: Connection, ids: Iterable[UUID]) -> list[bytes]:
+    """Delete every identity tag of the customers and return their suppression tags."""
+    rows = connection.execute(_DELETE_TAGS, {"customers": list(ids)})
+    return [bytes(tag) for tag in rows.scalars()]
 
 
-def raise_generation(connection: Connection, customer_id: UUID, state: str) -> int:
-    """Raise a locked customer's generation, so that a store in flight redoes its rows."""
-    parameters = {"customer": customer_id, "state": state}
-    return int(connection.execute(_RAISE, parameters).scalar_one())
+def count_tags(connection: Connection, ids: Iterable[UUID]) -> int:
+    """Return how many identity tags the customers have."""
+    return int(connection.execute(_TAGS_LEFT, {"customers": list(ids)}).scalar_one())
+
+
+def raise_generations(connection: Connection, ids: Iterable[UUID], state: str) -> None:
+    """Raise locked customers' generations, so that a store in flight redoes its rows."""
+    connection.execute(_RAISE, {"customers": list(ids), "state": state})
+
+
+def customers_with_nothing(
+    connection: Connection, ids: Iterable[UUID], at: datetime
+) -> list[UUID]:
+    """Return those of the active customers who have no record and no consent in force."""
+    rows = connection.execute(_NOTHING_LEFT, {"customers": list(ids), "at": at})
+    return list(rows.scalars())
+
+
+def count_customers(connection: Connection) -> int:
+    """Return how many active customers there are."""
+    return int(connection.execute(_COUNT).scalar_one())
 
 
 def suppressed(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, datetime]:

@@ -144,6 +144,10 @@ class Keyring:
         """Return the raw public half of the installation's signing key, 32 bytes."""
         return self.signing_key().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
+    def close(self) -> None:
+        """Close the connections to the key database."""
+        self._engine.dispose()
+
     def _open_buckets(self, periods: Iterable[str], at: datetime) -> None:
         """Make the KEKs, then the buckets: a bucket whose KEK is missing could never be opened."""
         missing = [period for period in periods if not self._has_buckets(period)]

@@ -59,5 +59,6 @@ GRANT EXECUTE ON FUNCTION ledger.append TO custody_app;
 
 def upgrade() -> None:
     """Create the ledger, its one way in, and the right to use it."""
+    raw = op.get_bind().connection.driver_connection
     for part in (_TABLES, _APPEND, _PRIVILEGES):
-        op.get_bind().exec_driver_sql(part)
+        raw.execute(part)

@@ -65,5 +65,6 @@ GRANT SELECT, INSERT, DELETE ON custody.batch_keys, custody.consent_keys TO cust
 
 def upgrade() -> None:
     """Create the tables and the application's privileges."""
-    op.get_bind().exec_driver_sql(_TABLES)
-    op.get_bind().exec_driver_sql(_PRIVILEGES)
+    raw = op.get_bind().connection.driver_connection
+    raw.execute(_TABLES)
+    raw.execute(_PRIVILEGES)

@@ -1,0 +1,327 @@
+"""Opening, closing and reverting a batch: one reading of one source."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from custody.acts.context import Actor, Custody
+from custody.acts.policy import remember_policy
+from custody.acts.recording import record
+from custody.counts import add_counts
+from custody.database import batches as tables
+from custody.database.batches import Batch, ChunkReceipt, QuarantinedRow, Repeat
+from custody.database.engine import transaction
+from custody.errors import Reason, RefusedError, UsageError
+from custody.identifiers import BATCH, show_id, time_ordered_id
+from custody.intake import (
+    IntakeRow,
+    decode_rows,
+    encode_rows,
+    intake_context,
+    location_context,
+    quarantine_context,
+)
+from custody.keys.keyring import INTAKE, QUARANTINE
+from custody.policy.model import CONSENTS, Dataset
+from custody.seal import open_seal, seal
+from custody.sources import Reader, open_source
+from custody.sources.consents import consents_dataset
+from custody.steps import reached
+
+NO_PURPOSE = ""
+
+
+def open_reader(custody: Custody, source_name: str, location: str | None) -> Reader:
+    """Open a registered source, at ``location`` where the policy leaves it open.
+
+    Raises:
+        UnknownNameError: The policy has no such source.
+        UsageError: It cannot be read, or lacks required columns.
+    """
+    source = custody.policy.source(source_name)
+    return open_source(
+        source,
+        location=location,
+        dataset=dataset_of(custody, source.dataset),
+        chunk_rows=custody.chunk_rows,
+        environment=custody.environment,
+    )
+
+
+def dataset_of(custody: Custody, name: str) -> Dataset:
+    """Return the policy's dataset, or the fixed one of consents."""
+    return consents_dataset(custody.policy) if name == CONSENTS else custody.policy.dataset(name)
+
+
+def open_batch(
+    custody: Custody, actor: Actor, source_name: str, location: str | None = None
+) -> Batch:
+    """Open the batch of a source's present content, or return the one it has already.
+
+    The content is known by a keyed hash, so the same file twice is one batch. The location is
+    sealed: file names and connection strings carry names.
+
+    Raises:
+        UsageError: The source is unknown or cannot be read.
+    """
+    with open_reader(custody, source_name, location) as reader:
+        content_tag = content_tag_of(custody, reader)
+        chunks = len(reader.spans())
+    with transaction(custody.data) as connection:
+        known = tables.find_batch_by_content(connection, source_name, content_tag)
+    if known is not None:
+        return known
+    batch = _new_batch(custody, actor, source_name, content_tag, chunks, location)
+    reached("batch:key-written")
+    with transaction(custody.data) as connection:
+        remember_policy(connection, custody)
+        tables.add_batch(connection, batch)
+        kept = tables.find_batch_by_content(connection, source_name, content_tag)
+        if kept is not None and kept.id == batch.id:
+            facts = {"batch": show_id(BATCH, batch.id), "source": source_name}
+            record(connection, custody, actor, "batch:ingest:opened", facts)
+    return kept or batch
+
+
+def new_batch_value(custody: Custody, source_name: str, chunks: int) -> Batch:
+    """Return a batch that is written nowhere, for a dry run."""
+    source = custody.policy.source(source_name)
+    return Batch(
+        id=time_ordered_id(custody.now()),
+        source=source_name,
+        dataset=source.dataset,
+        purpose=source.purpose or NO_PURPOSE,
+        namespace=source.namespace,
+        content_tag=b"",
+        location=None,
+        policy_digest=custody.policy.digest,
+        state="open",
+        chunks=chunks,
+        opened_at=custody.now(),
+        opened_by="",
+    )
+
+
+def require_batch(custody: Custody, batch_id: UUID) -> Batch:
+    """Return the batch.
+
+    Raises:
+        UsageError: There is none with this identifier.
+    """
+    with transaction(custody.data) as connection:
+        batch = tables.find_batch(connection, batch_id)
+    if batch is None:
+        raise UsageError("no such batch", show_id(BATCH, batch_id))
+    return batch
+
+
+def location_of(custody: Custody, batch: Batch) -> str | None:
+    """Return where the batch was read from, None where the policy says it."""
+    if batch.location is None:
+        return None
+    key = custody.keyring.open_batch_key(batch.id, QUARANTINE)
+    context = location_context(custody.installation_id, batch.id)
+    return open_seal(key, batch.location, context).decode()
+
+
+def close_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt:
+    """Compare record keys across the batch's chunks, and close its ingest.
+
+    Rows that repeat a record key with the same content are ``unchanged`` but for the first; rows
+    that contradict each other are all refused, for nothing says which of them is right.
+
+    Raises:
+        UsageError: Chunks are missing.
+    """
+    with transaction(custody.data) as connection:
+        batch = tables.lock_batch(connection, batch_id)
+        receipts = tables.list_chunks(connection, batch_id)
+        if batch.state != "open":
+            return total(batch_id, receipts)
+        if len(receipts) < batch.chunks:
+            raise UsageError("the batch is not read to its end", show_id(BATCH, batch_id))
+        _settle_repeats(custody, connection, batch, tables.find_repeats(connection, batch_id))
+        tables.drop_batch_rows(connection, batch_id)
+        receipt = total(batch_id, tables.list_chunks(connection, batch_id))
+        done = "stored" if batch.dataset == CONSENTS else "ingested"
+        tables.set_batch_state(connection, batch_id, done)
+        record(connection, custody, actor, "batch:ingest:completed", facts_of(batch, receipt))
+    return receipt
+
+
+def revert_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt:
+    """Undo a batch of which nothing was stored yet: intake, quarantine and keys are destroyed.
+
+    Raises:
+        RefusedError: Rows of it are stored; those are destroyed by a plan.
+    """
+    require_batch(custody, batch_id)
+    with transaction(custody.data) as connection:
+        batch = tables.lock_batch(connection, batch_id)
+        receipts = tables.list_chunks(connection, batch_id)
+        stored = any(receipt.state == "stored" for receipt in receipts)
+        if stored or batch.dataset == CONSENTS:
+            raise RefusedError(show_id(BATCH, batch_id), (Reason(code="batch_stored"),))
+        receipt = total(batch_id, receipts)
+        if batch.state != "reverted":
+            tables.drop_intake(connection, batch_id)
+            tables.drop_batch_rows(connection, batch_id)
+            tables.drop_quarantine(connection, batch_id)
+            tables.set_batch_state(connection, batch_id, "reverted")
+            record(connection, custody, actor, "batch:ingest:reverted", facts_of(batch, receipt))
+    custody.keyring.drop_batch_key(batch_id, INTAKE)
+    custody.keyring.drop_batch_key(batch_id, QUARANTINE)
+    return receipt
+
+
+def total(batch_id: UUID, receipts: Iterable[ChunkReceipt]) -> ChunkReceipt:
+    """Return the sum of a batch's receipts, as the receipt of chunk -1."""
+    receipts = list(receipts)
+    counts = ("read", "accepted", "refused", "unchanged", "stored", "replaced")
+    states = {receipt.state for receipt in receipts}
+    return ChunkReceipt(
+        batch_id=batch_id,
+        chunk=-1,
+        state="stored" if states == {"stored"} else "ingested",
+        reasons=add_counts(*(receipt.reasons for receipt in receipts)),
+        warnings=add_counts(*(receipt.warnings for receipt in receipts)),
+        dropped=add_counts(*(receipt.dropped for receipt in receipts)),
+        **{name: sum(getattr(receipt, name) for receipt in receipts) for name in counts},
+    )
+
+
+def facts_of(batch: Batch, receipt: ChunkReceipt) -> dict[str, str | int | dict[str, int]]:
+    """Return what the ledger says of a batch or chunk: identifiers, counts and codes."""
+    return {
+        "batch": show_id(BATCH, batch.id),
+        "source": batch.source,
+        "dataset": batch.dataset,
+        "read": receipt.read,
+        "accepted": receipt.accepted,
+        "refused": receipt.refused,
+        "unchanged": receipt.unchanged,
+        "stored": receipt.stored,
+        "replaced": receipt.replaced,
+        "reasons": dict(receipt.reasons),
+        "dropped": dict(receipt.dropped),
+        "quality": str(receipt.quality.get("digest", "")),
+    }
+
+
+def read_intake(
+    custody: Custody, connection: Connection, batch_id: UUID, chunk: int
+) -> list[IntakeRow]:
+    """Return the accepted rows of a chunk that is not stored yet, none when it is."""
+    sealed = tables.find_intake(connection, batch_id, chunk)
+    if sealed is None:
+        return []
+    key = custody.keyring.open_batch_key(batch_id, INTAKE)
+    return decode_rows(open_seal(key, sealed, intake_context(custody.installation_id, batch_id, chunk)))
+
+
+def write_intake(
+    custody: Custody, connection: Connection, batch_id: UUID, chunk: int, rows: Sequence[IntakeRow]
+) -> None:
+    """Seal a chunk's accepted rows into the intake area."""
+    key = custody.keyring.batch_key(batch_id, INTAKE, custody.today())
+    context = intake_context(custody.installation_id, batch_id, chunk)
+    tables.put_intake(connection, batch_id, chunk, seal(key, encode_rows(rows), context))
+
+
+def quarantined(  # noqa: PLR0913 - one row of the quarantine
+    custody: Custody,
+    batch_id: UUID,
+    chunk: int,
+    stage: str,
+    row: IntakeRow,
+    codes: Sequence[str],
+    *,
+    keep_values: bool,
+) -> QuarantinedRow:
+    """Return a refused row for the quarantine, its values sealed only where they may be kept."""
+    sealed = None
+    if keep_values:
+        key = custody.keyring.batch_key(batch_id, QUARANTINE, custody.today())
+        context = quarantine_context(custody.installation_id, batch_id, row.number)
+        sealed = seal(key, encode_rows([row]), context)
+    return QuarantinedRow(
+        id=time_ordered_id(custody.now()),
+        batch_id=batch_id,
+        chunk=chunk,
+        row_number=row.number,
+        stage=stage,
+        codes=sorted(codes),
+        row_tag=row.content_tag,
+        sealed=sealed,
+        held_on=custody.today(),
+    )
+
+
+def content_tag_of(custody: Custody, reader: Reader) -> bytes:
+    """Return the keyed hash of everything a source holds."""
+    running = custody.keyring.tags.content_stream()
+    reader.digest(running.update)
+    return running.digest()
+
+
+def _new_batch(  # noqa: PLR0913 - one row's columns
+    custody: Custody,
+    actor: Actor,
+    source_name: str,
+    content_tag: bytes,
+    chunks: int,
+    location: str | None,
+) -> Batch:
+    batch = new_batch_value(custody, source_name, chunks)
+    key = custody.keyring.batch_key(batch.id, QUARANTINE, custody.today())
+    context = location_context(custody.installation_id, batch.id)
+    sealed = None if location is None else seal(key, location.encode(), context)
+    who = f"{actor.how}:{actor.name}"
+    return replace(batch, content_tag=content_tag, location=sealed, opened_by=who)
+
+
+def _settle_repeats(
+    custody: Custody, connection: Connection, batch: Batch, repeats: Sequence[Repeat]
+) -> None:
+    chunks = sorted({repeat.chunk for repeat in repeats if repeat.accepted})
+    for chunk in chunks:
+        here = [r for r in repeats if r.chunk == chunk and r.accepted]
+        refused = {r.row_number for r in here if r.contradicts}
+        unchanged = {r.row_number for r in here if not r.contradicts and not r.first}
+        if refused or unchanged:
+            _take_out(custody, connection, batch, chunk, refused, unchanged)
+
+
+def _take_out(  # noqa: PLR0913 - which rows of which chunk, and why
+    custody: Custody,
+    connection: Connection,
+    batch: Batch,
+    chunk: int,
+    refused: set[int],
+    unchanged: set[int],
+) -> None:
+    """Take rows out of a chunk's intake copy: into quarantine, or as unchanged."""
+    rows = read_intake(custody, connection, batch.id, chunk)
+    stay = [row for row in rows if row.number not in refused | unchanged]
+    write_intake(custody, connection, batch.id, chunk, stay)
+    code = "duplicate_in_batch"
+    held = [
+        quarantined(custody, batch.id, chunk, "ingest", row, [code], keep_values=True)
+        for row in rows
+        if row.number in refused
+    ]
+    tables.add_quarantine(connection, batch.id, chunk, held)
+    receipt = tables.find_chunk(connection, batch.id, chunk, lock=True)
+    if receipt is None:
+        raise UsageError("no such chunk", str(chunk))
+    settled = replace(
+        receipt,
+        read=receipt.read - len(unchanged),
+        accepted=receipt.accepted - len(refused) - len(unchanged),
+        refused=receipt.refused + len(refused),
+        unchanged=receipt.unchanged + len(unchanged),
+        reasons=add_counts(receipt.reasons, {code: len(refused)}),
+    )
+    tables.save_chunk(connection, settled)

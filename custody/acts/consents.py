@@ -1,0 +1,399 @@
+"""Consents: recorded as facts with their evidence, from files or one by one, and withdrawn.
+
+What a consent is worth is not decided here but when somebody relies on it (:mod:`custody.consent`),
+so a defective one is kept too: it is evidence (PIPL art. 69). Recording one makes its subject known.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from custody.acts.batches import facts_of, quarantined
+from custody.acts.context import Actor, Custody
+from custody.acts.recording import record
+from custody.acts.store import again_if_changed
+from custody.acts.subjects import (
+    ChangedMeanwhileError,
+    generations_of,
+    lift_suppressions,
+    read_directory,
+    references_of,
+    write_learnt,
+)
+from custody.consent import Consent
+from custody.counts import count_codes
+from custody.database import batches as tables
+from custody.database import consents as consent_tables
+from custody.database import customers
+from custody.database.batches import Batch, ChunkReceipt, QuarantinedRow
+from custody.database.consents import NewConsent
+from custody.database.engine import transaction
+from custody.errors import QualityGateError, Reason, RefusedError
+from custody.identifiers import CUSTOMER, random_id, show_id, time_ordered_id
+from custody.identity import Directory, IdentityConflictError, Reference
+from custody.intake import IntakeRow
+from custody.normalise import NormalisedRow, normalise_rows
+from custody.policy.model import Dataset, Retention, Scope
+from custody.quality import Verdict, check_chunk
+from custody.record import Value, encode_payload, to_payload
+from custody.rows import Chunk, RawRow
+from custody.seal import DataKey, seal
+from custody.sources.consents import consents_dataset
+from custody.steps import reached
+
+_REQUIRED: Final = frozenset({"purpose", "kind", "given_at"})
+_SEALED: Final = ("guardian_name", "evidence_ref")
+_KEPT: Final = Retention(period="P3Y", basis="P69", start_event="consent_ended")
+_NOBODY: Final = frozenset({"required_missing"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Row:
+    """One consent on its way in."""
+
+    number: int
+    values: Mapping[str, Value] = field(repr=False)
+    references: Sequence[Reference]
+    row_tag: bytes
+    codes: frozenset[str]
+    customer_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Draft:
+    """What becomes of a chunk of consents."""
+
+    accepted: tuple[tuple[_Row, UUID], ...]
+    refused: tuple[_Row, ...]
+    unchanged: int
+    directory: Directory
+    new_customers: frozenset[UUID]
+    verdict: Verdict
+
+
+def consent_scope(dataset: Dataset) -> Scope:
+    """Return what a row of consents must and may say."""
+    return Scope(required=_REQUIRED, optional=dataset.field_names - _REQUIRED, retention=_KEPT)
+
+
+def ingest_consents(
+    custody: Custody,
+    actor: Actor,
+    batch: Batch,
+    chunk: Chunk,
+    *,
+    within: Callable[[Connection], None] | None = None,
+) -> ChunkReceipt:
+    """Record a chunk of consents; one that was recorded already is left as it is.
+
+    Args:
+        within: What else belongs to the same transaction, done first.
+    """
+    return again_if_changed(lambda: _ingest_once(custody, actor, batch, chunk, within))
+
+
+def examine_consents(custody: Custody, batch: Batch, chunk: Chunk) -> ChunkReceipt:
+    """Return what :func:`ingest_consents` would do, and write nothing."""
+    with transaction(custody.data) as connection:
+        draft = _draft(custody, connection, batch, chunk)
+    return _receipt(batch, chunk, draft)
+
+
+def record_consent(
+    custody: Custody, actor: Actor, namespace: str, facts: Mapping[str, str]
+) -> UUID:
+    """Record one consent from its facts and return whose it is.
+
+    Args:
+        namespace: Within which customer numbers are unique.
+        facts: The fields of the consents dataset, as text.
+
+    Raises:
+        QualityGateError: The facts are incomplete or malformed, or contradict what is known.
+    """
+    batch = _single_batch(custody, namespace)
+    chunk = Chunk(number=0, rows=(RawRow(number=1, values=facts),))
+    return again_if_changed(lambda: _record_once(custody, actor, batch, chunk))
+
+
+def withdraw_consent(
+    custody: Custody, actor: Actor, customer_id: UUID, purpose: str, recipient: str = ""
+) -> int:
+    """Withdraw a customer's consents to a purpose, or to one recipient, and return how many.
+
+    Withdrawing is as easy as giving (art. 15): nothing but the purpose is asked for. What rests on
+    the consent is due for destruction from now on.
+
+    Raises:
+        RefusedError: There is no such customer, or nothing to withdraw.
+    """
+    custody.policy.purpose(purpose)
+    with transaction(custody.data) as connection:
+        customers.lock_customers(connection, [customer_id])
+        count = consent_tables.withdraw_consents(
+            connection, customer_id, purpose, recipient, custody.now()
+        )
+        if count == 0:
+            reasons = (Reason(code="consent_missing", about=purpose),)
+            raise RefusedError(show_id(CUSTOMER, customer_id), reasons)
+        facts = {"purpose": purpose, "recipient": recipient, "consents": count}
+        record(connection, custody, actor, "consent:subject:withdrawn", facts)
+    return count
+
+
+def show_consents(custody: Custody, customer_id: UUID) -> list[Consent]:
+    """Return a customer's consents, oldest first."""
+    with transaction(custody.data) as connection:
+        return consent_tables.consents_of(connection, [customer_id]).get(customer_id, [])
+
+
+def _ingest_once(
+    custody: Custody,
+    actor: Actor,
+    batch: Batch,
+    chunk: Chunk,
+    within: Callable[[Connection], None] | None,
+) -> ChunkReceipt:
+    with transaction(custody.data) as connection:
+        known = tables.find_chunk(connection, batch.id, chunk.number)
+        if known is not None:
+            return known
+        draft = _draft(custody, connection, batch, chunk)
+    keys = custody.keyring.consent_keys({customer for _, customer in draft.accepted})
+    reached("consents:keys-written")
+    receipt = _receipt(batch, chunk, draft)
+    with transaction(custody.data) as connection:
+        if within is not None:
+            within(connection)
+        _write(custody, connection, batch, draft, keys)
+        held = [_held(custody, batch, chunk.number, row) for row in draft.refused]
+        tables.add_quarantine(connection, batch.id, chunk.number, held)
+        tables.save_chunk(connection, receipt)
+        record(connection, custody, actor, "chunk:consents:recorded", facts_of(batch, receipt))
+    return receipt
+
+
+def _record_once(custody: Custody, actor: Actor, batch: Batch, chunk: Chunk) -> UUID:
+    with transaction(custody.data) as connection:
+        draft = _draft(custody, connection, batch, chunk)
+    if draft.refused:
+        codes = sorted(draft.refused[0].codes)
+        raise QualityGateError("consent", tuple(Reason(code=code) for code in codes))
+    keys = custody.keyring.consent_keys({customer for _, customer in draft.accepted})
+    with transaction(custody.data) as connection:
+        _write(custody, connection, batch, draft, keys)
+        for row, customer in draft.accepted:
+            facts = {"purpose": str(row.values["purpose"]), "kind": str(row.values["kind"])}
+            record(connection, custody, actor, "consent:subject:recorded", facts)
+            return customer
+    return _known_customer(custody, batch, chunk)
+
+
+def _known_customer(custody: Custody, batch: Batch, chunk: Chunk) -> UUID:
+    """Return whose consent it is that was recorded before."""
+    dataset = consents_dataset(custody.policy)
+    row = normalise_rows(dataset, chunk.rows, custody.zone)[0]
+    with transaction(custody.data) as connection:
+        references = references_of(custody, dataset, batch.namespace, _values(row))
+        found = read_directory(connection, [references]).find(references)
+    if found is None:
+        raise ChangedMeanwhileError
+    return found
+
+
+def _draft(custody: Custody, connection: Connection, batch: Batch, chunk: Chunk) -> _Draft:
+    dataset = consents_dataset(custody.policy)
+    normalised = normalise_rows(dataset, chunk.rows, custody.zone)
+    verdict = check_chunk(dataset, consent_scope(dataset), normalised, today=custody.today())
+    rows = [_row(custody, dataset, batch, one, verdict) for one in normalised]
+    known = consent_tables.known_rows(connection, {row.row_tag for row in rows})
+    fresh = list({row.row_tag: row for row in rows if row.row_tag not in known}.values())
+    directory = read_directory(connection, [row.references for row in fresh])
+    new_customers: set[UUID] = set()
+    placed = [_place(row, directory, new_customers) for row in fresh]
+    accepted = [(row, row.customer_id) for row in placed if row.customer_id is not None]
+    concerned = {customer for _, customer in accepted} - new_customers
+    if len(generations_of(connection, concerned)) != len(concerned):
+        raise ChangedMeanwhileError
+    return _Draft(
+        accepted=tuple(accepted),
+        refused=tuple(row for row in placed if row.customer_id is None),
+        unchanged=len(rows) - len(fresh),
+        directory=directory,
+        new_customers=frozenset(new_customers),
+        verdict=verdict,
+    )
+
+
+def _row(
+    custody: Custody, dataset: Dataset, batch: Batch, row: NormalisedRow, verdict: Verdict
+) -> _Row:
+    values = _values(row)
+    references = references_of(custody, dataset, batch.namespace, values)
+    codes = set(verdict.blocking.get(row.number, frozenset()))
+    if not row.row_problems:
+        codes |= _against_names(custody, values) | (frozenset() if references else _NOBODY)
+    tags = custody.keyring.tags
+    content = encode_payload(to_payload(dataset, values))
+    return _Row(
+        number=row.number,
+        values=values,
+        references=references,
+        row_tag=tags.content(b"consent", batch.namespace.encode(), content),
+        codes=frozenset(codes),
+    )
+
+
+def _values(row: NormalisedRow) -> dict[str, Value]:
+    return {n: v for n, v in row.values.items() if v is not None and n not in row.problems}
+
+
+def _against_names(custody: Custody, values: Mapping[str, Value]) -> set[str]:
+    """Return the code for a purpose or recipient that the policy does not know."""
+    purpose, recipient = values.get("purpose"), values.get("recipient")
+    unknown = purpose is not None and purpose not in custody.policy.purposes
+    unknown |= recipient is not None and recipient not in custody.policy.recipients
+    codes = {"value_not_allowed"} if unknown else set()
+    if values.get("kind") == "recipient" and recipient is None:
+        codes.add("required_missing")
+    return codes
+
+
+def _place(row: _Row, directory: Directory, new_customers: set[UUID]) -> _Row:
+    """Return the row with whose it is; nobody where it is refused."""
+    if row.codes:
+        return row
+    try:
+        customer = directory.find(row.references)
+    except IdentityConflictError:
+        return replace(row, codes=frozenset({"identity_conflict"}))
+    if customer is None:
+        customer = random_id()
+        new_customers.add(customer)
+    directory.learn(customer, row.references)
+    return replace(row, customer_id=customer)
+
+
+def _write(
+    custody: Custody,
+    connection: Connection,
+    batch: Batch,
+    draft: _Draft,
+    keys: Mapping[UUID, DataKey],
+) -> None:
+    concerned = {customer for _, customer in draft.accepted} - draft.new_customers
+    locked = customers.lock_customers(connection, concerned)
+    if any(state != "active" for _, state in locked.values()):
+        raise ChangedMeanwhileError
+    customers.add_customers(connection, draft.new_customers, custody.now())
+    write_learnt(connection, draft.directory)
+    lift_suppressions(connection, draft.directory)
+    new = [_consent(custody, batch, row, customer, keys) for row, customer in draft.accepted]
+    if new:
+        consent_tables.add_consents(connection, new)
+
+
+def _consent(
+    custody: Custody, batch: Batch, row: _Row, customer: UUID, keys: Mapping[UUID, DataKey]
+) -> NewConsent:
+    consent_id = time_ordered_id(custody.now())
+    return NewConsent(
+        facts=_facts(row.values, consent_id, customer),
+        document=_document(custody, keys[customer], row.values, consent_id, customer),
+        row_tag=row.row_tag,
+        batch_id=batch.id if batch.source else None,
+        recorded_at=custody.now(),
+    )
+
+
+def _facts(values: Mapping[str, Value], consent_id: UUID, customer: UUID) -> Consent:
+    return Consent(
+        consent_id=consent_id,
+        customer_id=customer,
+        purpose=_text(values, "purpose"),
+        kind=_text(values, "kind"),
+        recipient=_text(values, "recipient"),
+        given_at=_instant(values["given_at"]),
+        withdrawn_at=_instant_or_none(values.get("withdrawn_at")),
+        notice_version=_text(values, "notice_version"),
+        notice_shown_at=_instant_or_none(values.get("notice_shown_at")),
+        control_id=_text(values, "control_id"),
+        control_initial=_text(values, "control_initial"),
+        text_digest=_text(values, "signed_text_digest"),
+        act=_text(values, "act"),
+    )
+
+
+def _text(values: Mapping[str, Value], name: str) -> str:
+    return str(values.get(name, ""))
+
+
+def _instant(value: Value) -> datetime:
+    if not isinstance(value, datetime):
+        raise QualityGateError("consent", (Reason(code="type_invalid", about="given_at"),))
+    return value
+
+
+def _instant_or_none(value: Value | None) -> datetime | None:
+    return value if isinstance(value, datetime) else None
+
+
+def _document(
+    custody: Custody, key: DataKey, values: Mapping[str, Value], consent_id: UUID, customer: UUID
+) -> bytes | None:
+    """Return guardian and evidence reference under the customer's consent key."""
+    dataset = consents_dataset(custody.policy)
+    told = {name: values[name] for name in _SEALED if name in values}
+    if not told:
+        return None
+    context = (custody.installation_id.bytes, b"consent", customer.bytes, consent_id.bytes)
+    return seal(key, encode_payload(to_payload(dataset, told)), context)
+
+
+def _held(custody: Custody, batch: Batch, chunk: int, row: _Row) -> QuarantinedRow:
+    dataset = consents_dataset(custody.policy)
+    kept = IntakeRow(
+        number=row.number,
+        values=to_payload(dataset, row.values),
+        record_tag=b"",
+        content_tag=row.row_tag,
+    )
+    codes = sorted(row.codes)
+    return quarantined(custody, batch.id, chunk, "ingest", kept, codes, keep_values=True)
+
+
+def _receipt(batch: Batch, chunk: Chunk, draft: _Draft) -> ChunkReceipt:
+    return ChunkReceipt(
+        batch_id=batch.id,
+        chunk=chunk.number,
+        state="stored",
+        read=len(draft.accepted) + len(draft.refused),
+        accepted=len(draft.accepted),
+        refused=len(draft.refused),
+        unchanged=draft.unchanged,
+        stored=len(draft.accepted),
+        reasons=count_codes(row.codes for row in draft.refused),
+        quality={"digest": draft.verdict.digest, "suite": draft.verdict.suite_digest},
+    )
+
+
+def _single_batch(custody: Custody, namespace: str) -> Batch:
+    """Return the batch value of a consent that comes alone: it is written nowhere."""
+    return Batch(
+        id=time_ordered_id(custody.now()),
+        source="",
+        dataset="consents",
+        purpose="",
+        namespace=namespace,
+        content_tag=b"",
+        location=None,
+        policy_digest=custody.policy.digest,
+        state="open",
+        chunks=1,
+        opened_at=custody.now(),
+        opened_by="",
+    )

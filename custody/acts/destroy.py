@@ -1,0 +1,215 @@
+"""Applying a plan of destruction: claim, erase by chunks of customers, verify, certify.
+
+The order of one chunk (design, "One customer's erasure"):
+
+1. keys that will seal nothing more, or that seal withdrawn data, are retired in the key database;
+2. in one transaction, under the customers' locks, holds, consents and versions are looked at again,
+   rows, keys of their own and index entries are deleted, identities with nothing left end, their
+   generation is raised, and the ledger's entry states the intent to end the keys;
+3. survivors under those keys are sealed again, the keys are deleted, and the ledger says so.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from custody.acts.context import Actor, Custody
+from custody.acts.endings import finish_endings
+from custody.acts.planning import require_plan, scope_of, select_due
+from custody.acts.recording import record
+from custody.acts.requests import require_approved
+from custody.counts import count_codes
+from custody.database import consents as consent_tables
+from custody.database import customers as customer_tables
+from custody.database import endings, plans, records
+from custody.database.engine import transaction
+from custody.database.plans import DueRecord, Plan
+from custody.destruction import reasons_against_applying, data_digest
+from custody.errors import AwaitingApprovalError, RefusedError
+from custody.identifiers import PLAN, show_id
+from custody.record import RecordRow
+from custody.retention import is_due
+from custody.steps import reached
+
+_DAYS_A_YEAR = 366
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErasureReceipt:
+    """What became of one chunk of a plan."""
+
+    plan_id: UUID
+    chunk: int
+    outcomes: Mapping[str, int]
+    identities_ended: int
+
+
+def claim_plan(custody: Custody, actor: Actor, plan_id: UUID) -> list[int]:
+    """Begin, or resume, applying a plan, and return the numbers of its chunks.
+
+    Raises:
+        RefusedError: Data or policy moved since it was written, or it lies in the future.
+        AwaitingApprovalError: It concerns more customers than one person may purge.
+    """
+    require_plan(custody, plan_id)
+    with transaction(custody.data) as connection:
+        plan = plans.find_plan(connection, plan_id, lock=True)
+        if plan is None:
+            return []
+        if plan.state == "planned":
+            _require_applicable(custody, connection, plan)
+            plans.set_plan_state(connection, plan_id, "applying")
+            facts = {"plan": show_id(PLAN, plan_id), "as_of": plan.as_of.isoformat()}
+            record(connection, custody, actor, "plan:destroy:begun", facts)
+        return plans.plan_chunks(connection, plan_id)
+
+
+def erase_chunk(custody: Custody, actor: Actor, plan_id: UUID, chunk: int) -> ErasureReceipt:
+    """Erase what a chunk of the plan lists and is still due and not held; safe to run again."""
+    with transaction(custody.data) as connection:
+        waiting = plans.customers_planned(connection, plan_id, chunk)
+        everybody = plans.customers_of_chunk(connection, plan_id, chunk)
+        due = plans.planned_records(connection, plan_id, waiting)
+        doomed = _doomed_keys(connection, waiting, due)
+    custody.keyring.retire(doomed)
+    reached("erase:keys-retired")
+    if waiting:
+        with transaction(custody.data) as connection:
+            _erase(custody, connection, actor, require_plan(custody, plan_id), waiting)
+        reached("erase:rows-deleted")
+    finish_endings(custody, actor, everybody)
+    return _receipt(custody, plan_id, chunk, everybody)
+
+
+def _require_applicable(custody: Custody, connection: Connection, plan: Plan) -> None:
+    due, _ = select_due(custody, connection, scope_of(plan))
+    moved = (data_digest(due), custody.policy.digest) != (
+        bytes(plan.data_digest),
+        plan.policy_digest,
+    )
+    reasons = reasons_against_applying(
+        as_of=plan.as_of, today=custody.today(), synthetic=custody.synthetic, moved=moved
+    )
+    if reasons:
+        raise RefusedError(show_id(PLAN, plan.id), reasons)
+    if plan.summary["needs_approval"]:
+        if plan.request_id is None:
+            raise AwaitingApprovalError(show_id(PLAN, plan.id), 0, 2)
+        require_approved(custody, connection, plan.request_id)
+
+
+def _doomed_keys(
+    connection: Connection, customers: Sequence[UUID], due: Sequence[DueRecord]
+) -> set[UUID]:
+    """Return the keys to end with these records.
+
+    A key that seals anything else stays when retention alone takes its records: the period's end
+    makes that final. Where consent was withdrawn or erasure asked for, it ends in any case.
+    """
+    going = {one.record_id: one.reason for one in due}
+    rows = records.records_of(connection, customers)
+    staying = {row.key_id for row in rows if row.id not in going}
+    at_once = {r.key_id for r in rows if going.get(r.id, "retention_over") != "retention_over"}
+    return {row.key_id for row in rows if row.id in going} - (staying - at_once)
+
+
+def _erase(
+    custody: Custody, connection: Connection, actor: Actor, plan: Plan, waiting: Sequence[UUID]
+) -> None:
+    customer_tables.lock_customers(connection, waiting)
+    due = plans.planned_records(connection, plan.id, waiting)
+    rows = {row.id: row for row in records.records_of(connection, waiting)}
+    outcomes = _decide(custody, connection, plan, due, rows)
+    going = [record_id for record_id, outcome in outcomes.items() if outcome == "destroyed"]
+    gone = [one for one in due if outcomes[one.record_id] == "destroyed"]
+    doomed = _doomed_keys(connection, waiting, gone)
+    owners = {row.key_id: row.customer_id for row in rows.values()}
+    endings.end_keys(
+        connection, [(key, owners[key]) for key in doomed], "erased", custody.now(), plan.id
+    )
+    if records.delete_records(connection, going) != len(going):
+        raise RefusedError(show_id(PLAN, plan.id), ())
+    ended = _end_identities(custody, connection, waiting)
+    customer_tables.raise_generations(
+        connection, {one.customer_id for one in gone} - set(ended), "active"
+    )
+    plans.save_outcomes(connection, plan.id, outcomes)
+    plans.customers_dealt_with(connection, plan.id, waiting, ended)
+    facts = {
+        "plan": show_id(PLAN, plan.id),
+        "outcomes": count_codes([outcome] for outcome in outcomes.values()),
+        "keys_to_end": len(doomed),
+        "identities_ended": len(ended),
+    }
+    record(connection, custody, actor, "record:data:deleted", facts)
+
+
+def _decide(
+    custody: Custody,
+    connection: Connection,
+    plan: Plan,
+    due: Sequence[DueRecord],
+    rows: Mapping[UUID, RecordRow],
+) -> dict[UUID, str]:
+    """Return each record's outcome, looked at again under the customers' locks."""
+    concerned = {one.customer_id for one in due}
+    holds = records.holds_on(connection, concerned)
+    consents = consent_tables.consents_of(connection, concerned)
+    consented = {
+        (customer, consent.purpose)
+        for customer, given in consents.items()
+        for consent in given
+        if consent.kind == "purpose" and consent.withdrawn_at is None
+    }
+    return {one.record_id: _outcome(plan, one, rows, holds, consented) for one in due}
+
+
+def _outcome(
+    plan: Plan,
+    due: DueRecord,
+    rows: Mapping[UUID, RecordRow],
+    holds: Sequence[records.Hold],
+    consented: set[tuple[UUID, str]],
+) -> str:
+    row = rows.get(due.record_id)
+    if row is None:
+        return "failed"
+    if any(h.customer_id == due.customer_id and h.covers(due.record_id) for h in holds):
+        return "held"
+    withdrawn = (row.customer_id, row.purpose) not in consented
+    still_due = {
+        "retention_over": is_due(row.ends_on, plan.as_of),
+        "consent_withdrawn": withdrawn,
+    }.get(due.reason, True)
+    return "destroyed" if still_due and row.version == due.version else "no_longer_due"
+
+
+def _end_identities(
+    custody: Custody, connection: Connection, customers: Iterable[UUID]
+) -> list[UUID]:
+    """End the identity of customers with nothing left, and remember that they were erased."""
+    ended = customer_tables.customers_with_nothing(connection, customers, custody.now())
+    if ended:
+        suppressions = customer_tables.delete_tags(connection, ended)
+        years = custody.policy.settings.suppression_years
+        until = custody.today() + timedelta(days=_DAYS_A_YEAR * years)
+        customer_tables.suppress(connection, suppressions, custody.now(), until)
+        customer_tables.raise_generations(connection, ended, "erased")
+    return ended
+
+
+def _receipt(
+    custody: Custody, plan_id: UUID, chunk: int, customers: Sequence[UUID]
+) -> ErasureReceipt:
+    with transaction(custody.data) as connection:
+        done = plans.planned_records(connection, plan_id, customers)
+        ended = set(plans.identities_ended(connection, plan_id)) & set(customers)
+    return ErasureReceipt(
+        plan_id=plan_id,
+        chunk=chunk,
+        outcomes=count_codes([one.outcome] for one in done),
+        identities_ended=len(ended),
+    )

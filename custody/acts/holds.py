@@ -1,0 +1,95 @@
+"""Legal holds and the events that start retention clocks: both under the customer's lock."""
+
+from datetime import date
+from uuid import UUID
+
+from custody.acts.context import Actor, Custody
+from custody.acts.endings import finish_endings
+from custody.acts.recording import record
+from custody.database import customers, endings, records
+from custody.database.engine import transaction
+from custody.database.records import Hold
+from custody.errors import Reason, RefusedError, UsageError
+from custody.identifiers import CUSTOMER, HOLD, show_id, time_ordered_id
+from custody.retention import ends_on
+
+
+def add_hold(
+    custody: Custody, actor: Actor, customer_id: UUID, reason: str, record_id: UUID | None = None
+) -> Hold:
+    """Keep a customer's records, or one of them, from destruction until the hold is lifted.
+
+    Raises:
+        RefusedError: No reason is given, or the customer is unknown or erased.
+    """
+    if not reason.strip():
+        raise UsageError("a hold needs its reason")
+    hold = Hold(
+        id=time_ordered_id(custody.now()),
+        customer_id=customer_id,
+        record_id=record_id,
+        reason=reason,
+        set_at=custody.now(),
+        set_by=f"{actor.how}:{actor.name}",
+    )
+    with transaction(custody.data) as connection:
+        _, state = customers.lock_customers(connection, [customer_id]).get(customer_id, (0, ""))
+        if state != "active":
+            shown = show_id(CUSTOMER, customer_id)
+            raise RefusedError(shown, (Reason(code="subject_unknown"),))
+        records.add_hold(connection, hold)
+        record(connection, custody, actor, "customer:hold:set", {"hold": show_id(HOLD, hold.id)})
+    return hold
+
+
+def lift_hold(custody: Custody, actor: Actor, hold_id: UUID) -> None:
+    """Lift a hold; what became due meanwhile is in the next plan.
+
+    Raises:
+        UsageError: There is no such hold in force.
+    """
+    with transaction(custody.data) as connection:
+        customer_id = records.held_customer(connection, hold_id)
+        if customer_id is None:
+            raise UsageError("no such hold in force", show_id(HOLD, hold_id))
+        customers.lock_customers(connection, [customer_id])
+        records.lift_hold(connection, hold_id, f"{actor.how}:{actor.name}", custody.now())
+        facts = {"hold": show_id(HOLD, hold_id)}
+        record(connection, custody, actor, "customer:hold:lifted", facts)
+
+
+def record_event(
+    custody: Custody, actor: Actor, customer_id: UUID, event: str, on: date
+) -> int:
+    """Start the retention clocks that wait for ``event`` and return how many records it concerns.
+
+    The records are sealed again under keys of the period in which they now fall due.
+
+    Raises:
+        UsageError: No retention in the policy waits for such an event.
+    """
+    scopes = {
+        (purpose.name, dataset): scope.retention
+        for purpose in custody.policy.purposes.values()
+        for dataset, scope in purpose.scopes.items()
+        if scope.retention.start_event == event
+    }
+    if not scopes:
+        raise UsageError("no retention period starts at this event", event)
+    with transaction(custody.data) as connection:
+        customers.lock_customers(connection, [customer_id])
+        customers.add_retention_event(connection, customer_id, event, on, custody.now())
+        rows = [
+            row
+            for row in records.records_of(connection, [customer_id])
+            if (row.purpose, row.dataset) in scopes
+        ]
+        days = {
+            row.id: ends_on(on, scopes[row.purpose, row.dataset].period) for row in rows
+        }
+        records.set_last_days(connection, days)
+        endings.end_keys_of_records(connection, list(days), "rebased", custody.now())
+        facts = {"event": event, "on": on.isoformat(), "records": len(days)}
+        record(connection, custody, actor, "customer:retention:started", facts)
+    finish_endings(custody, actor, [customer_id])
+    return len(days)

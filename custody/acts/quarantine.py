@@ -1,0 +1,162 @@
+"""The quarantine: what was refused, why, and how a row gets out of it.
+
+Retrying reads the source again and judges the refused rows as if they came now, for rows without
+lawful basis were never kept. What passes leaves the quarantine for a further chunk of its batch.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from custody.acts.batches import (
+    close_batch,
+    content_tag_of,
+    dataset_of,
+    facts_of,
+    location_of,
+    open_reader,
+    require_batch,
+)
+from custody.acts.consents import ingest_consents
+from custody.acts.context import Actor, Custody
+from custody.acts.ingest import ingest_chunk
+from custody.acts.recording import record
+from custody.counts import add_counts, count_codes
+from custody.database import batches as tables
+from custody.database.batches import Batch, ChunkReceipt, QuarantinedRow
+from custody.database.engine import transaction
+from custody.errors import Reason, RefusedError
+from custody.identifiers import BATCH, show_id
+from custody.intake import decode_rows, quarantine_context
+from custody.keys.keyring import QUARANTINE
+from custody.policy.model import CONSENTS
+from custody.record import Value, from_payload
+from custody.rows import Chunk, RawRow
+from custody.seal import open_seal
+from custody.steps import reached
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevealedRow:
+    """A quarantined row with the values that were kept, if any were."""
+
+    batch_id: UUID
+    row_number: int
+    codes: Sequence[str]
+    values: Mapping[str, Value] = field(repr=False)
+
+
+def list_quarantine(custody: Custody, batch_id: UUID | None = None) -> list[QuarantinedRow]:
+    """Return the refused rows of a batch, or of all, without their values."""
+    with transaction(custody.data) as connection:
+        return tables.held_rows(connection, batch_id)
+
+
+def reveal_quarantine(custody: Custody, actor: Actor, batch_id: UUID) -> list[RevealedRow]:
+    """Return a batch's refused rows in clear, once the ledger says so.
+
+    Rows refused for want of a lawful basis have no values to show: none were kept.
+    """
+    batch = require_batch(custody, batch_id)
+    with transaction(custody.data) as connection:
+        rows = tables.held_rows(connection, batch_id)
+        shown = [_open(custody, batch, row) for row in rows]
+        facts = {"batch": show_id(BATCH, batch_id), "rows": len(shown)}
+        record(connection, custody, actor, "quarantine:rows:revealed", facts)
+    reached("quarantine:recorded")
+    return shown
+
+
+def retry_quarantine(
+    custody: Custody, actor: Actor, batch_id: UUID, location: str | None = None
+) -> ChunkReceipt:
+    """Judge a batch's refused rows again, from the source as it is registered.
+
+    Raises:
+        RefusedError: Nothing is in quarantine, or the source no longer holds what the batch read.
+    """
+    batch = require_batch(custody, batch_id)
+    with transaction(custody.data) as connection:
+        held = tables.held_rows(connection, batch_id)
+    if not held:
+        raise RefusedError(show_id(BATCH, batch_id), (Reason(code="nothing_to_do"),))
+    rows = _read_again(custody, batch, {row.row_number for row in held}, location)
+    first = len(_receipts(custody, batch))
+    for number, start in enumerate(range(0, len(rows), custody.chunk_rows), first):
+        chunk = Chunk(number=number, rows=rows[start : start + custody.chunk_rows])
+        take = ingest_consents if batch.dataset == CONSENTS else ingest_chunk
+        leave = partial(_leave, custody, actor, batch, held, chunk)
+        take(custody, actor, batch, chunk, within=leave)
+    return close_batch(custody, actor, batch_id)
+
+
+def _open(custody: Custody, batch: Batch, row: QuarantinedRow) -> RevealedRow:
+    values: Mapping[str, Value] = {}
+    if row.sealed is not None:
+        key = custody.keyring.open_batch_key(batch.id, QUARANTINE)
+        context = quarantine_context(custody.installation_id, batch.id, row.row_number)
+        (kept,) = decode_rows(open_seal(key, bytes(row.sealed), context))
+        values = from_payload(dataset_of(custody, batch.dataset), kept.values)
+    return RevealedRow(
+        batch_id=batch.id, row_number=row.row_number, codes=row.codes, values=values
+    )
+
+
+def _read_again(
+    custody: Custody, batch: Batch, wanted: set[int], location: str | None
+) -> tuple[RawRow, ...]:
+    place = location or location_of(custody, batch)
+    with open_reader(custody, batch.source, place) as reader:
+        if content_tag_of(custody, reader) != bytes(batch.content_tag):
+            reasons = (Reason(code="source_changed", about=batch.source),)
+            raise RefusedError(show_id(BATCH, batch.id), reasons)
+        return tuple(
+            row for chunk in reader.chunks() for row in chunk.rows if row.number in wanted
+        )
+
+
+def _receipts(custody: Custody, batch: Batch) -> list[ChunkReceipt]:
+    with transaction(custody.data) as connection:
+        return tables.list_chunks(connection, batch.id)
+
+
+def _leave(  # noqa: PLR0913 - bound to one chunk before it is written
+    custody: Custody,
+    actor: Actor,
+    batch: Batch,
+    held: Sequence[QuarantinedRow],
+    chunk: Chunk,
+    connection: Connection,
+) -> None:
+    """Take a chunk's rows out of the quarantine and out of the counts they stood in."""
+    numbers = {row.number for row in chunk.rows}
+    leaving = [row for row in held if row.row_number in numbers]
+    tables.lock_batch(connection, batch.id)
+    for number in sorted({row.chunk for row in leaving}):
+        codes = [row.codes for row in leaving if row.chunk == number]
+        _take_from_counts(connection, batch, number, codes)
+    tables.drop_quarantine(connection, batch.id, numbers)
+    tables.set_batch_chunks(connection, batch.id, chunk.number + 1)
+    tables.set_batch_state(connection, batch.id, "open")
+    receipt = ChunkReceipt(batch_id=batch.id, chunk=chunk.number, state="ingested")
+    facts = {**facts_of(batch, receipt), "retried": len(leaving)}
+    record(connection, custody, actor, "quarantine:rows:retried", facts)
+
+
+def _take_from_counts(
+    connection: Connection, batch: Batch, number: int, codes: Sequence[Iterable[str]]
+) -> None:
+    receipt = tables.find_chunk(connection, batch.id, number, lock=True)
+    if receipt is None:
+        return
+    fewer = {code: -count for code, count in count_codes(codes).items()}
+    settled = replace(
+        receipt,
+        read=receipt.read - len(codes),
+        refused=receipt.refused - len(codes),
+        reasons=add_counts(receipt.reasons, fewer),
+    )
+    tables.save_chunk(connection, settled)

@@ -1,0 +1,41 @@
+"""How an act reaches the ledger: the last statement of its own transaction, or it did not happen."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from sqlalchemy import Connection
+
+from custody.acts.context import Actor, Custody
+from custody.canonical import canonical
+from custody.database.ledger import append_entry
+from custody.steps import reached
+
+Fact: TypeAlias = "str | int | list[str] | Mapping[str, int] | Mapping[str, str]"
+
+
+def record(
+    connection: Connection,
+    custody: Custody,
+    actor: Actor,
+    event: str,
+    facts: Mapping[str, Fact],
+) -> int:
+    """Append the act to the ledger and return the entry's number.
+
+    Args:
+        connection: The transaction of the act; nothing but its commit follows.
+        custody: The installation, whose policy version the entry names.
+        actor: Who acts, how established, in which run.
+        event: ``subject:key:verb``, listed in ``docs/ledger.md``.
+        facts: Identifiers, counts, digests and codes; never a customer's data.
+    """
+    body = {
+        "actor": actor.name,
+        "how": actor.how,
+        "run": actor.run_id,
+        "policy": custody.policy.digest,
+        "facts": facts,
+    }
+    seq = append_entry(connection, event, canonical(body))
+    reached(f"{event}:before-commit")
+    return seq

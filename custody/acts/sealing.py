@@ -1,0 +1,103 @@
+"""Records to seals and back: one seal per compartment, all under the customer's data key."""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from custody.acts.context import Custody
+from custody.policy.model import Level
+from custody.record import (
+    ALIAS,
+    Payload,
+    RecordRow,
+    Value,
+    decode_payload,
+    encode_payload,
+    from_payload,
+    seal_context,
+)
+from custody.seal import DataKey, SealInvalidError, open_seal, seal
+
+ALIAS_BYTES = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenRecord:
+    """A record in clear, in memory: by compartment, with the person's alias in the ledger."""
+
+    row: RecordRow
+    alias: str
+    payloads: Mapping[Level, Payload] = field(repr=False)
+
+    def values(self, custody: Custody) -> dict[str, Value]:
+        """Return every field by name, whichever compartment it lies in."""
+        dataset = custody.policy.dataset(self.row.dataset)
+        merged: dict[str, Value] = {}
+        for payload in self.payloads.values():
+            merged |= from_payload(dataset, payload)
+        return merged
+
+
+def new_alias() -> str:
+    """Return a random name by which the ledger counts a person without knowing whom."""
+    return secrets.token_hex(ALIAS_BYTES)
+
+
+def seal_payloads(  # noqa: PLR0913 - the parts of one record's context
+    custody: Custody,
+    key: DataKey,
+    payloads: Mapping[Level, Payload],
+    *,
+    record_id: UUID,
+    customer_id: UUID,
+    dataset: str,
+    version: int,
+) -> dict[str, bytes]:
+    """Return each compartment's seal by level; levels without fields are left out."""
+    return {
+        level.value: seal(
+            key,
+            encode_payload(payload),
+            seal_context(
+                custody.installation_id, record_id, customer_id, dataset, level.value, version
+            ),
+        )
+        for level, payload in payloads.items()
+        if payload
+    }
+
+
+def open_records(custody: Custody, rows: Iterable[RecordRow]) -> list[OpenRecord]:
+    """Open records for the acts that seal them again; what is shown to people goes through reveal.
+
+    Raises:
+        SealInvalidError: A seal or its key was altered or is missing; the place is named.
+    """
+    rows = list(rows)
+    keys = custody.keyring.open_keys({row.key_id for row in rows})
+    return [_open(custody, keys, row) for row in rows]
+
+
+def _open(custody: Custody, keys: Mapping[UUID, DataKey], row: RecordRow) -> OpenRecord:
+    key = keys.get(row.key_id)
+    if key is None:
+        raise SealInvalidError(f"record {row.id}: its key is gone")
+    payloads = {
+        level: _open_compartment(custody, key, row, level, sealed)
+        for level, sealed in row.compartments()
+    }
+    alias = payloads[Level.GENERAL].get(ALIAS, "")
+    return OpenRecord(row=row, alias=str(alias), payloads=payloads)
+
+
+def _open_compartment(
+    custody: Custody, key: DataKey, row: RecordRow, level: Level, sealed: bytes
+) -> Payload:
+    context = seal_context(
+        custody.installation_id, row.id, row.customer_id, row.dataset, level.value, row.version
+    )
+    try:
+        return decode_payload(open_seal(key, sealed, context))
+    except SealInvalidError:
+        raise SealInvalidError(f"record {row.id}, compartment {level.value}") from None

@@ -1,0 +1,247 @@
+"""Store, per chunk: open intake, find whose each row is, classify, seal, index, write.
+
+1. The chunk is opened and drafted from what the database says now. 2. Data keys come first, in the
+key database. 3. In one transaction, under the customers' locks, everything the draft relied on is
+looked at again (generation, consents, holds, aliases, record versions) and the rows are written with
+tags, index entries, receipt and ledger entry, while the intake copy goes. If anything moved, the chunk
+is drafted anew. 4. Replaced versions leave their keys to be ended (:mod:`custody.acts.endings`).
+5. With the last chunk the batch's intake key is deleted.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from custody.acts.batches import facts_of, quarantined, read_intake, require_batch
+from custody.acts.context import Actor, Custody
+from custody.acts.drafting import Draft, Planned, draft_chunk, require_still_true
+from custody.acts.recording import record
+from custody.acts.sealing import seal_payloads
+from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, write_learnt
+from custody.counts import add_counts, count_codes
+from custody.database import batches as tables
+from custody.database import customers, endings, records
+from custody.database.batches import Batch, ChunkReceipt
+from custody.database.engine import DatabaseError, transaction
+from custody.database.records import RecordKey, SearchEntry
+from custody.errors import UsageError
+from custody.keys.keyring import INTAKE
+from custody.record import RecordRow
+from custody.seal import DataKey
+from custody.steps import reached
+
+ATTEMPTS: Final = 8
+_RACES: Final = frozenset({"identity_tags_single", "record_keys_pkey", "record_keys_record_id_key"})
+_T = TypeVar("_T")
+
+
+def store_chunk(custody: Custody, actor: Actor, batch_id: UUID, chunk: int) -> ChunkReceipt:
+    """Move a chunk from intake to the records; one that is stored already is left as it is.
+
+    Raises:
+        UsageError: The batch or the chunk is unknown, or its ingest is not closed.
+        ChangedMeanwhileError: Others kept changing what the chunk relies on.
+    """
+    batch = require_batch(custody, batch_id)
+    if batch.state not in ("ingested", "stored"):
+        raise UsageError("the batch is not ready to be stored; its state is", batch.state)
+    return again_if_changed(lambda: _store_once(custody, actor, batch, chunk))
+
+
+def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
+    """Close the store of a batch whose chunks are all stored, and delete its intake key."""
+    with transaction(custody.data) as connection:
+        batch = tables.lock_batch(connection, batch_id)
+        receipts = tables.list_chunks(connection, batch_id)
+        waiting = [receipt.chunk for receipt in receipts if receipt.state != "stored"]
+        if batch.state == "ingested" and not waiting:
+            tables.set_batch_state(connection, batch_id, "stored")
+            facts = {"stored": sum(r.stored for r in receipts), "chunks": len(receipts)}
+            record(connection, custody, actor, "batch:store:completed", facts)
+    reached("store:batch-closed")
+    if not waiting:
+        custody.keyring.drop_batch_key(batch_id, INTAKE)
+
+
+def again_if_changed(act: Callable[[], _T]) -> _T:
+    """Do a unit of work again while others change what it relies on, a few times at most."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return act()
+        except ChangedMeanwhileError:
+            continue
+        except DatabaseError as error:
+            if not (error.is_deadlock or error.constraint in _RACES):
+                raise
+    return act()
+
+
+def _store_once(custody: Custody, actor: Actor, batch: Batch, chunk: int) -> ChunkReceipt:
+    with transaction(custody.data) as connection:
+        receipt = tables.find_chunk(connection, batch.id, chunk)
+        if receipt is None:
+            raise UsageError("no such chunk", str(chunk))
+        if receipt.state == "stored":
+            return receipt
+        rows = read_intake(custody, connection, batch.id, chunk)
+        draft = draft_chunk(custody, connection, batch, rows)
+    reached("store:drafted")
+    keys = custody.keyring.data_keys(draft.keys_wanted(), custody.now())
+    reached("store:keys-written")
+    _open_periods(custody, draft)
+    with transaction(custody.data) as connection:
+        return _write(custody, connection, actor, batch, chunk, draft, keys)
+
+
+def _open_periods(custody: Custody, draft: Draft) -> None:
+    with transaction(custody.data) as connection:
+        for period in sorted({planned.period for planned in draft.planned}):
+            records.open_period(connection, period)
+
+
+def _write(  # noqa: PLR0913 - one unit of work and all it needs
+    custody: Custody,
+    connection: Connection,
+    actor: Actor,
+    batch: Batch,
+    chunk: int,
+    draft: Draft,
+    keys: Mapping[tuple[UUID, str], DataKey],
+) -> ChunkReceipt:
+    require_still_true(custody, connection, batch, draft)
+    receipt = tables.find_chunk(connection, batch.id, chunk, lock=True)
+    if receipt is None or receipt.state == "stored":
+        raise ChangedMeanwhileError
+    customers.add_customers(connection, draft.new_customers, custody.now())
+    write_learnt(connection, draft.directory)
+    lift_suppressions(connection, draft.directory)
+    _write_records(custody, connection, batch, draft, keys)
+    held = [
+        quarantined(custody, batch.id, chunk, "store", row, codes, keep_values=True)
+        for row, codes in draft.refused
+    ]
+    tables.add_quarantine(connection, batch.id, chunk, held)
+    tables.drop_intake(connection, batch.id, chunk)
+    stored = _stored(receipt, draft)
+    tables.save_chunk(connection, stored)
+    record(connection, custody, actor, "chunk:store:completed", facts_of(batch, stored))
+    return stored
+
+
+def _write_records(
+    custody: Custody,
+    connection: Connection,
+    batch: Batch,
+    draft: Draft,
+    keys: Mapping[tuple[UUID, str], DataKey],
+) -> None:
+    replaced = [planned for planned in draft.planned if planned.replaces is not None]
+    old = [planned.record_id for planned in replaced]
+    if old:
+        endings.end_keys_of_records(connection, old, "replaced", custody.now())
+        records.delete_search(connection, old)
+        if records.delete_rows(connection, old) != len(old):
+            raise ChangedMeanwhileError
+    wanted = [_record_key(planned) for planned in draft.planned]
+    if wanted and records.put_record_keys(connection, wanted) != len(wanted):
+        raise ChangedMeanwhileError
+    rows = [_seal(custody, batch, planned, keys) for planned in draft.planned]
+    records.copy_records(connection, rows)
+    records.copy_search(connection, _search_entries(custody, batch, draft.planned))
+
+
+def _record_key(planned: Planned) -> RecordKey:
+    return RecordKey(
+        tag=planned.row.record_tag,
+        record_id=planned.record_id,
+        period=planned.period,
+        customer_id=planned.customer_id,
+        version=planned.version,
+        content_tag=planned.row.content_tag,
+    )
+
+
+def _seal(
+    custody: Custody,
+    batch: Batch,
+    planned: Planned,
+    keys: Mapping[tuple[UUID, str], DataKey],
+) -> RecordRow:
+    key = keys[planned.customer_id, planned.period]
+    seals = seal_payloads(
+        custody,
+        key,
+        planned.payloads,
+        record_id=planned.record_id,
+        customer_id=planned.customer_id,
+        dataset=batch.dataset,
+        version=planned.version,
+    )
+    return RecordRow(
+        id=planned.record_id,
+        period=planned.period,
+        customer_id=planned.customer_id,
+        dataset=batch.dataset,
+        purpose=batch.purpose,
+        namespace=batch.namespace,
+        version=planned.version,
+        key_id=key.key_id,
+        general=seals["general"],
+        sensitive=seals.get("sensitive"),
+        secret=seals.get("secret"),
+        ends_on=planned.ends_on,
+        level_raised=planned.level_raised,
+        batch_id=batch.id,
+        row_number=planned.row.number,
+        stored_at=custody.now(),
+    )
+
+
+def _search_entries(
+    custody: Custody, batch: Batch, planned: Sequence[Planned]
+) -> list[SearchEntry]:
+    dataset = custody.policy.dataset(batch.dataset)
+    searched = [field for field in dataset.fields if field.search]
+    return [
+        SearchEntry(
+            kind=kind,
+            tag=custody.keyring.tags.search(kind, text),
+            record_id=one.record_id,
+            customer_id=one.customer_id,
+        )
+        for one in planned
+        for field in searched
+        if field.number in one.row.values
+        for kind, text in search_terms(
+            batch.dataset, field.name, field.search, str(one.row.values[field.number])
+        )
+    ]
+
+
+def search_terms(
+    dataset: str, field: str, searches: frozenset[str], value: str
+) -> list[tuple[str, str]]:
+    """Return under which kinds and texts a value can be found again."""
+    texts = {"equality": value, "last_four": value[-4:]}
+    return [(f"{dataset}.{field}:{search}", texts[search]) for search in sorted(searches)]
+
+
+def _stored(receipt: ChunkReceipt, draft: Draft) -> ChunkReceipt:
+    """Return the chunk's receipt once stored; rows that store quarantines count as refused."""
+    return ChunkReceipt(
+        batch_id=receipt.batch_id,
+        chunk=receipt.chunk,
+        state="stored",
+        read=receipt.read - draft.unchanged,
+        accepted=len(draft.planned),
+        refused=receipt.refused + len(draft.refused),
+        unchanged=receipt.unchanged + draft.unchanged,
+        stored=len(draft.planned),
+        replaced=sum(planned.replaces is not None for planned in draft.planned),
+        reasons=add_counts(receipt.reasons, count_codes(codes for _, codes in draft.refused)),
+        warnings=add_counts(receipt.warnings, draft.warnings()),
+        dropped=receipt.dropped,
+        quality=receipt.quality,
+    )

@@ -1,0 +1,89 @@
+"""Verification: the ledger's chain, the certificates, the policy versions, and every key and seal."""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from custody.acts.certify import verify_certificate
+from custody.acts.context import Custody
+from custody.acts.sealing import open_records
+from custody.database import installation as installation_tables
+from custody.database import ledger as tables
+from custody.database import plans, records
+from custody.database.engine import transaction
+from custody.ledger import Head, LedgerBrokenError, verify_chain
+from custody.policy.build import digest_of
+
+_PAGE: Final = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verified:
+    """What was found in order; anything out of order raises instead."""
+
+    entries: int
+    head: Head
+    policies: int
+    certificates: int
+    keys: int
+    records: int
+
+
+def verify_installation(custody: Custody, *, deep: bool = False) -> Verified:
+    """Check the control record; with ``deep`` also open every wrapped key and every seal.
+
+    1. The ledger's chain and head. 2. Every stored policy against its digest. 3. Every certificate's
+    signature. 4. Every wrapped data key. 5. Every seal of every record.
+
+    Raises:
+        LedgerBrokenError: An entry is not what it was; its number is named.
+        SealInvalidError: A key or a seal does not open; its place is named.
+        UsageError: A certificate's signature does not verify.
+    """
+    with transaction(custody.data) as connection:
+        head = tables.read_head(connection)
+        entries = verify_chain(tables.read_entries(connection), head)
+    return Verified(
+        entries=entries,
+        head=head,
+        policies=_verify_policies(custody),
+        certificates=_verify_certificates(custody),
+        keys=custody.keyring.check_every_key() if deep else 0,
+        records=_open_every_record(custody) if deep else 0,
+    )
+
+
+def runs_in_ledger(custody: Custody) -> list[str]:
+    """Return the id of every flow run the ledger names."""
+    with transaction(custody.data) as connection:
+        return tables.runs_named(connection)
+
+
+def _verify_policies(custody: Custody) -> int:
+    with transaction(custody.data) as connection:
+        versions = installation_tables.policy_versions(connection)
+    for digest, documents in versions.items():
+        if digest_of(documents) != digest:
+            raise LedgerBrokenError(0, f"policy version {digest[:16]} is not what was signed")
+    return len(versions)
+
+
+def _verify_certificates(custody: Custody) -> int:
+    with transaction(custody.data) as connection:
+        issued = plans.list_certificates(connection)
+    for certificate in issued:
+        verify_certificate(
+            certificate.body, bytes(certificate.signature), custody.keyring.verify_key_bytes()
+        )
+    return len(issued)
+
+
+def _open_every_record(custody: Custody) -> int:
+    count, after = 0, UUID(int=0)
+    while True:
+        with transaction(custody.data) as connection:
+            page = records.records_after(connection, after, _PAGE)
+        if not page:
+            return count
+        open_records(custody, page)
+        count, after = count + len(page), page[-1].id

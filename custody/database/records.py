@@ -1,0 +1,305 @@
+"""Statements on records, their keys, the search index, periods and holds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from custody.record import RecordRow
+
+_COLUMNS: Final = (
+    "period, id, customer_id, dataset, purpose, namespace, version, key_id, general, sensitive,"
+    " secret, ends_on, level_raised, batch_id, row_number, stored_at"
+)
+_TYPES: Final = (
+    "text uuid uuid text text text int4 uuid bytea bytea bytea date bool uuid int4 timestamptz"
+).split()
+_COPY: Final = f"COPY custody.records ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+_COPY_SEARCH: Final = (
+    "COPY custody.search_index (kind, tag, record_id, customer_id) FROM STDIN (FORMAT BINARY)"
+)
+_BY_ID = text(f"SELECT {_COLUMNS} FROM records WHERE id = ANY(:ids) ORDER BY id")  # noqa: S608
+_OF_CUSTOMERS = text(
+    f"SELECT {_COLUMNS} FROM records WHERE customer_id = ANY(:customers) ORDER BY id"  # noqa: S608
+)
+_IDS = text(
+    "SELECT id, version, customer_id FROM records WHERE dataset = :dataset"
+    " AND (CAST(:purpose AS text) IS NULL OR purpose = :purpose)"
+    " AND (CAST(:customers AS uuid[]) IS NULL OR customer_id = ANY(:customers)) ORDER BY id"
+)
+_PAGE = text(f"SELECT {_COLUMNS} FROM records WHERE id > :after ORDER BY id LIMIT :most")  # noqa: S608
+_ONE_EACH = text(
+    f"SELECT DISTINCT ON (customer_id) {_COLUMNS} FROM records"  # noqa: S608
+    " WHERE customer_id = ANY(:customers) ORDER BY customer_id, id"
+)
+_KEYS = text(
+    "SELECT tag, record_id, period, customer_id, version, content_tag FROM record_keys"
+    " WHERE tag = ANY(:tags)"
+)
+_PUT_KEYS = text(
+    "INSERT INTO record_keys (tag, record_id, period, customer_id, version, content_tag)"
+    " SELECT * FROM unnest(CAST(:tags AS bytea[]), CAST(:records AS uuid[]),"
+    " CAST(:periods AS text[]), CAST(:customers AS uuid[]), CAST(:versions AS integer[]),"
+    " CAST(:contents AS bytea[])) ON CONFLICT (tag) DO UPDATE SET period = excluded.period,"
+    " version = excluded.version, content_tag = excluded.content_tag"
+    " WHERE record_keys.record_id = excluded.record_id"
+    " AND record_keys.version = excluded.version - 1"
+)
+_DELETE = text("DELETE FROM records WHERE id = ANY(:ids)")
+_DELETE_KEYS = text("DELETE FROM record_keys WHERE record_id = ANY(:ids)")
+_DELETE_SEARCH = text("DELETE FROM search_index WHERE record_id = ANY(:ids)")
+_MOVE_KEYS = text(
+    "UPDATE record_keys k SET period = w.p, version = w.v FROM unnest(CAST(:ids AS uuid[]),"
+    " CAST(:periods AS text[]), CAST(:versions AS integer[])) AS w (id, p, v)"
+    " WHERE k.record_id = w.id"
+)
+_SET_LAST_DAYS = text(
+    "UPDATE records r SET ends_on = w.d FROM unnest(CAST(:ids AS uuid[]), CAST(:days AS date[]))"
+    " AS w (id, d) WHERE r.id = w.id"
+)
+_COUNT = text(
+    "SELECT dataset, count(*) AS records, count(sensitive) AS sensitive, count(secret) AS secret,"
+    " count(*) FILTER (WHERE level_raised) AS raised FROM records GROUP BY dataset ORDER BY dataset"
+)
+_SEARCH = text(
+    "SELECT record_id, customer_id FROM search_index WHERE tag = :tag AND kind = :kind"
+)
+_PERIOD_STATES = text("SELECT name, state FROM periods WHERE name = ANY(:names) FOR SHARE")
+_ADD_HOLD = text(
+    "INSERT INTO holds (id, customer_id, record_id, reason, set_at, set_by)"
+    " VALUES (:id, :customer_id, :record_id, :reason, :set_at, :set_by)"
+)
+_LIFT_HOLD = text(
+    "UPDATE holds SET lifted_at = :at, lifted_by = :by WHERE id = :id AND lifted_at IS NULL"
+    " RETURNING customer_id"
+)
+_HOLD = text("SELECT customer_id FROM holds WHERE id = :id AND lifted_at IS NULL")
+_HOLDS = text(
+    "SELECT id, customer_id, record_id, reason, set_at, set_by FROM holds WHERE lifted_at IS NULL"
+    " AND (CAST(:customers AS uuid[]) IS NULL OR customer_id = ANY(:customers)) ORDER BY id"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordKey:
+    """Where the record with a given key of its own lies, and what it holds, as a tag."""
+
+    tag: bytes
+    record_id: UUID
+    period: str
+    customer_id: UUID
+    version: int
+    content_tag: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordVersion:
+    """One version of one record, named."""
+
+    id: UUID
+    version: int
+    customer_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchEntry:
+    """One coarse search tag of one record."""
+
+    kind: str
+    tag: bytes
+    record_id: UUID
+    customer_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """A legal hold on a customer, or on one record."""
+
+    id: UUID
+    customer_id: UUID
+    record_id: UUID | None
+    reason: str
+    set_at: datetime
+    set_by: str
+
+    def covers(self, record_id: UUID) -> bool:
+        """Whether the hold keeps this record of its customer."""
+        return self.record_id is None or self.record_id == record_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetCount:
+    """How many records a dataset has, and how many have each compartment."""
+
+    dataset: str
+    records: int
+    sensitive: int
+    secret: int
+    raised: int
+
+
+def copy_records(connection: Connection, rows: Iterable[RecordRow]) -> None:
+    """Write sealed records by binary COPY, in the connection's transaction."""
+    names = [name.strip() for name in _COLUMNS.split(",")]
+    _copy(connection, _COPY, _TYPES, ([getattr(row, name) for name in names] for row in rows))
+
+
+def copy_search(connection: Connection, entries: Iterable[SearchEntry]) -> None:
+    """Write search index entries by binary COPY."""
+    rows = ((e.kind, e.tag, e.record_id, e.customer_id) for e in entries)
+    _copy(connection, _COPY_SEARCH, ["text", "bytea", "uuid", "uuid"], rows)
+
+
+def _copy(
+    connection: Connection, statement: str, types: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    raw = connection.connection.cursor()
+    try:
+        with raw.copy(statement) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+    finally:
+        raw.close()
+
+
+def records_by_id(connection: Connection, ids: Iterable[UUID]) -> list[RecordRow]:
+    """Return the records with these ids that exist, in order of id."""
+    return [RecordRow(**row._mapping) for row in connection.execute(_BY_ID, {"ids": list(ids)})]
+
+
+def records_of(connection: Connection, customers: Iterable[UUID]) -> list[RecordRow]:
+    """Return every record of the customers, in order of id."""
+    rows = connection.execute(_OF_CUSTOMERS, {"customers": list(customers)})
+    return [RecordRow(**row._mapping) for row in rows]
+
+
+def select_records(
+    connection: Connection,
+    dataset: str,
+    purpose: str | None = None,
+    customers: Iterable[UUID] | None = None,
+) -> list[RecordVersion]:
+    """Return the records of a dataset, narrowed to a purpose or to customers, in order of id."""
+    chosen = None if customers is None else list(customers)
+    parameters = {"dataset": dataset, "purpose": purpose, "customers": chosen}
+    return [RecordVersion(**row._mapping) for row in connection.execute(_IDS, parameters)]
+
+
+def records_after(connection: Connection, after: UUID, most: int) -> list[RecordRow]:
+    """Return up to ``most`` records in order of id, beginning behind ``after``."""
+    rows = connection.execute(_PAGE, {"after": after, "most": most})
+    return [RecordRow(**row._mapping) for row in rows]
+
+
+def one_record_each(connection: Connection, customers: Iterable[UUID]) -> list[RecordRow]:
+    """Return one record of each customer that has any."""
+    rows = connection.execute(_ONE_EACH, {"customers": list(customers)})
+    return [RecordRow(**row._mapping) for row in rows]
+
+
+def record_keys(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, RecordKey]:
+    """Return the records that carry these keys of their own."""
+    found = (RecordKey(**row._mapping) for row in connection.execute(_KEYS, {"tags": list(tags)}))
+    return {bytes(key.tag): key for key in found}
+
+
+def put_record_keys(connection: Connection, keys: Sequence[RecordKey]) -> int:
+    """Add record keys, or advance the version of those there, and return how many took effect.
+
+    A key whose record or version is not the expected predecessor does not take effect.
+    """
+    columns = {
+        "tags": [key.tag for key in keys],
+        "records": [key.record_id for key in keys],
+        "periods": [key.period for key in keys],
+        "customers": [key.customer_id for key in keys],
+        "versions": [key.version for key in keys],
+        "contents": [key.content_tag for key in keys],
+    }
+    return connection.execute(_PUT_KEYS, columns).rowcount
+
+
+def move_record_keys(connection: Connection, rows: Sequence[RecordRow]) -> None:
+    """Follow records that were sealed again into another period or version."""
+    columns = {
+        "ids": [row.id for row in rows],
+        "periods": [row.period for row in rows],
+        "versions": [row.version for row in rows],
+    }
+    connection.execute(_MOVE_KEYS, columns)
+
+
+def set_last_days(connection: Connection, days: Mapping[UUID, date]) -> None:
+    """Set until when records may be kept; their period follows when they are sealed again."""
+    connection.execute(_SET_LAST_DAYS, {"ids": list(days), "days": list(days.values())})
+
+
+def delete_rows(connection: Connection, ids: Iterable[UUID]) -> int:
+    """Delete the sealed rows of records alone, and return how many there were."""
+    return connection.execute(_DELETE, {"ids": list(ids)}).rowcount
+
+
+def delete_search(connection: Connection, ids: Iterable[UUID]) -> None:
+    """Delete the search index entries of records."""
+    connection.execute(_DELETE_SEARCH, {"ids": list(ids)})
+
+
+def delete_records(connection: Connection, ids: Iterable[UUID]) -> int:
+    """Delete records with their keys and index entries, and return how many records there were."""
+    wanted = {"ids": list(ids)}
+    connection.execute(_DELETE_SEARCH, wanted)
+    connection.execute(_DELETE_KEYS, wanted)
+    return connection.execute(_DELETE, wanted).rowcount
+
+
+def count_records(connection: Connection) -> list[DatasetCount]:
+    """Return how many records each dataset has, and in which compartments."""
+    return [DatasetCount(**row._mapping) for row in connection.execute(_COUNT)]
+
+
+def search(connection: Connection, kind: str, tag: bytes) -> list[tuple[UUID, UUID]]:
+    """Return candidates (record, customer) for a coarse search tag; the caller opens and compares."""
+    rows = connection.execute(_SEARCH, {"kind": kind, "tag": tag})
+    return [(row.record_id, row.customer_id) for row in rows]
+
+
+def open_period(connection: Connection, name: str) -> None:
+    """Make an expiry period and its partition, unless it is there."""
+    connection.execute(text("SELECT open_period(:name)"), {"name": name})
+
+
+def share_periods(connection: Connection, names: Iterable[str]) -> dict[str, str]:
+    """Lock the periods against closing and return their states."""
+    return {
+        row.name: row.state
+        for row in connection.execute(_PERIOD_STATES, {"names": sorted(names)})
+    }
+
+
+def add_hold(connection: Connection, hold: Hold) -> None:
+    """Set a hold; the customer is locked by the caller."""
+    row = {name: getattr(hold, name) for name in Hold.__dataclass_fields__}
+    connection.execute(_ADD_HOLD, row)
+
+
+def held_customer(connection: Connection, hold_id: UUID) -> UUID | None:
+    """Return whom a hold in force concerns."""
+    found: UUID | None = connection.execute(_HOLD, {"id": hold_id}).scalar_one_or_none()
+    return found
+
+
+def lift_hold(connection: Connection, hold_id: UUID, by: str, at: datetime) -> UUID | None:
+    """Lift a hold and return whom it concerned, None when it was not in force."""
+    row = {"id": hold_id, "by": by, "at": at}
+    found: UUID | None = connection.execute(_LIFT_HOLD, row).scalar_one_or_none()
+    return found
+
+
+def holds_on(connection: Connection, customers: Iterable[UUID] | None = None) -> list[Hold]:
+    """Return the holds in force, on these customers or on all."""
+    chosen = None if customers is None else list(customers)
+    return [Hold(**row._mapping) for row in connection.execute(_HOLDS, {"customers": chosen})]

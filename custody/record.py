@@ -1,0 +1,121 @@
+"""Records between their forms: normalised values, the sealed payload, and values again.
+
+A compartment's payload is a MessagePack map from field number to a string or an integer; number 0
+carries the customer's alias, in the ``general`` compartment of every record. Dates are ISO 8601,
+instants ISO 8601 in UTC, decimals their shortest exact text. Field numbers are never reused, so a
+payload can be read for ever.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from custody.policy.model import Dataset, Field, FieldType, Level
+
+ALIAS: Final = 0
+Value: TypeAlias = str | int | date | datetime | Decimal
+Payload: TypeAlias = dict[int, str | int]
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_decoder = msgspec.msgpack.Decoder(dict[int, str | int])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordRow:
+    """One record as the database holds it: sealed."""
+
+    id: UUID
+    period: str
+    customer_id: UUID
+    dataset: str
+    purpose: str
+    namespace: str
+    version: int
+    key_id: UUID
+    general: bytes
+    sensitive: bytes | None
+    secret: bytes | None
+    ends_on: date | None
+    level_raised: bool
+    batch_id: UUID
+    row_number: int
+    stored_at: datetime
+
+    def compartments(self) -> Iterable[tuple[Level, bytes]]:
+        """Yield each compartment the record has, with its seal."""
+        for level in Level:
+            sealed = getattr(self, level.value)
+            if sealed is not None:
+                yield level, sealed
+
+
+def seal_context(
+    installation: UUID, record: UUID, customer: UUID, dataset: str, level: str, version: int
+) -> tuple[bytes, ...]:
+    """Return what a record's seal is bound to; the key's id is bound by the seal itself."""
+    return (
+        installation.bytes,
+        customer.bytes,
+        dataset.encode(),
+        record.bytes,
+        level.encode(),
+        version.to_bytes(4, "big"),
+    )
+
+
+def to_primitive(value: Value) -> str | int:
+    """Return the value as it stands in a payload."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case date():
+            return value.isoformat()
+        case Decimal():
+            return format(value, "f")
+        case _:
+            return value
+
+
+def from_primitive(field: Field, primitive: str | int) -> Value:
+    """Return the value that a payload's primitive stands for."""
+    text = str(primitive)
+    match field.type:
+        case FieldType.DATE:
+            return date.fromisoformat(text)
+        case FieldType.INSTANT:
+            return datetime.fromisoformat(text)
+        case FieldType.DECIMAL:
+            return Decimal(text)
+        case FieldType.INTEGER:
+            return int(primitive)
+        case _:
+            return text
+
+
+def to_payload(dataset: Dataset, values: Mapping[str, Value]) -> Payload:
+    """Return the values by field number."""
+    return {dataset.field(name).number: to_primitive(value) for name, value in values.items()}
+
+
+def from_payload(dataset: Dataset, payload: Payload) -> dict[str, Value]:
+    """Return the values by field name, without the alias."""
+    return {
+        field.name: from_primitive(field, primitive)
+        for number, primitive in payload.items()
+        if number != ALIAS and (field := dataset.by_number(number))
+    }
+
+
+def encode_payload(payload: Payload) -> bytes:
+    """Return the payload as MessagePack, fields in order of number."""
+    return _encoder.encode(payload)
+
+
+def decode_payload(encoded: bytes) -> Payload:
+    """Return the payload that :func:`encode_payload` wrote."""
+    return _decoder.decode(encoded)
