@@ -192,7 +192,7 @@ def total(batch_id: UUID, receipts: Iterable[ChunkReceipt]) -> ChunkReceipt:
     )
 
 
-def facts_of(batch: Batch, receipt: ChunkReceipt) -> dict[str, str | int | dict[str, int]]:
+def facts_of(batch: Batch, receipt: ChunkReceipt) -> dict[str, object]:
     """Return what the ledger says of a batch or chunk: identifiers, counts and codes."""
     return {
         "batch": show_id(BATCH, batch.id),

@@ -1,7 +1,6 @@
 """How an act reaches the ledger: the last statement of its own transaction, or it did not happen."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 from sqlalchemy import Connection
 
@@ -10,17 +9,17 @@ from custody.canonical import canonical
 from custody.database.ledger import append_entry
 from custody.steps import reached
 
-Fact: TypeAlias = "str | int | list[str] | Mapping[str, int] | Mapping[str, str]"
-
 
 def record(
     connection: Connection,
     custody: Custody,
     actor: Actor,
     event: str,
-    facts: Mapping[str, Fact],
+    facts: Mapping[str, object],
 ) -> int:
     """Append the act to the ledger and return the entry's number.
+
+    Facts without a canonical form (floats, nulls, dates) are refused there.
 
     Args:
         connection: The transaction of the act; nothing but its commit follows.

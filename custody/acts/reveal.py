@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
-from custody.acts.recording import Fact, record
+from custody.acts.recording import record
 from custody.acts.sealing import OpenRecord, open_records
 from custody.database.engine import transaction
 from custody.database.records import records_by_id
@@ -41,7 +41,7 @@ def reveal(
     record_ids: Sequence[UUID],
     fields: frozenset[str],
     event: str,
-    facts: Mapping[str, Fact],
+    facts: Mapping[str, object],
     guard: Callable[[Connection], None] | None = None,
 ) -> list[Revealed]:
     """Return the records' fields in clear, once the ledger says so.

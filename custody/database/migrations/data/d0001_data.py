@@ -413,7 +413,7 @@ GRANT EXECUTE ON FUNCTION custody.open_period TO custody_app;
 
 def upgrade() -> None:
     """Create the tables, the period function and the application's privileges."""
-    raw = op.get_bind().connection.driver_connection
+    raw = op.get_bind().connection.cursor()
     for part in (_INSTALLATION, _CUSTOMERS, _BATCHES, _RECORDS, _PEOPLE, _REQUESTS, _DESTRUCTION):
         raw.execute(part)
     raw.execute(_STATISTICS)

@@ -59,6 +59,6 @@ GRANT EXECUTE ON FUNCTION ledger.append TO custody_app;
 
 def upgrade() -> None:
     """Create the ledger, its one way in, and the right to use it."""
-    raw = op.get_bind().connection.driver_connection
+    raw = op.get_bind().connection.cursor()
     for part in (_TABLES, _APPEND, _PRIVILEGES):
         raw.execute(part)

@@ -65,6 +65,6 @@ GRANT SELECT, INSERT, DELETE ON custody.batch_keys, custody.consent_keys TO cust
 
 def upgrade() -> None:
     """Create the tables and the application's privileges."""
-    raw = op.get_bind().connection.driver_connection
+    raw = op.get_bind().connection.cursor()
     raw.execute(_TABLES)
     raw.execute(_PRIVILEGES)
