@@ -1,0 +1,161 @@
+"""What all tests share: one PostgreSQL, a fresh copy of both databases per test, outside programs.
+
+Unit tests import neither Prefect nor Great Expectations, so nothing here may import them either.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from custody.embedded.endpoints import Endpoints, Role
+from custody.embedded.postgres import EmbeddedPostgres
+from custody.embedded.provision import Plan, close_database
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIRE = "CUSTODY_TEST_REQUIRE"
+# Tests kill processes, never the machine, so nothing need be flushed to the disk.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+TEMPLATE_DATA = "template_data"
+TEMPLATE_KEYS = "template_keys"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Databases:
+    """One test's own data and key database, named as in ``Endpoints``."""
+
+    owner_url: str
+    app_url: str
+    keys_owner_url: str
+    keys_url: str
+
+
+def is_required(name: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a missing ``name`` is a failure here (``CUSTODY_TEST_REQUIRE``)."""
+    required = {part.strip() for part in environment.get(REQUIRE, "").split(",")}
+    return bool({"all", name} & required)
+
+
+def skip_for_want_of(name: str, why: str) -> None:
+    """Skip the test and name what is missing, or fail it where that must not be missing."""
+    if is_required(name):
+        pytest.fail(f"{name}: {why}, and {REQUIRE} asks for it", pytrace=False)
+    pytest.skip(f"{name}: {why}")
+
+
+@pytest.fixture(scope="session")
+def require_program() -> Callable[[str], Path]:
+    """Return a function that gives a program's path, or skips the test by the program's name."""
+
+    def require(name: str) -> Path:
+        found = shutil.which(name)
+        if found is None:
+            skip_for_want_of(name, "not installed")
+        return Path(str(found))
+
+    return require
+
+
+@pytest.fixture(scope="session")
+def chinook() -> Path:
+    """Return the folder of the Chinook database, or skip by its name."""
+    folder = Path(os.environ.get("CUSTODY_CHINOOK", ROOT.parent / "shared" / "data" / "chinook"))
+    if not (folder / "Chinook_Sqlite.sqlite").exists():
+        skip_for_want_of("chinook", "CUSTODY_CHINOOK names no folder with it")
+    return folder
+
+
+@pytest.fixture
+def short_tmp() -> Iterator[Path]:
+    """Return an empty private folder whose path leaves room for a socket's name."""
+    folder = Path(tempfile.mkdtemp(prefix="cus-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """Return the session's own embedded PostgreSQL."""
+    folder = Path(tempfile.mkdtemp(prefix="cus-"))
+    try:
+        with EmbeddedPostgres(folder, settings=FAST) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _templates(postgres: EmbeddedPostgres) -> EmbeddedPostgres:
+    """Migrate one pair of databases, which every test then copies."""
+    from custody.database.migrate import migrate  # noqa: PLC0415  (alembic only where it is used)
+
+    for name in (TEMPLATE_DATA, TEMPLATE_KEYS):
+        _create(postgres, name, "template0")
+    where = postgres.endpoints
+    migrate(where.url(Role.OWNER, TEMPLATE_DATA), where.url(Role.OWNER, TEMPLATE_KEYS))
+    return postgres
+
+
+@pytest.fixture(scope="session")
+def _numbers() -> Iterator[int]:
+    return count(1)
+
+
+@pytest.fixture
+def databases(_templates: EmbeddedPostgres, _numbers: Iterator[int]) -> Iterator[Databases]:
+    """Return a migrated, empty data and key database of the test's own."""
+    number = next(_numbers)
+    data, keys = f"data_{number}", f"keys_{number}"
+    _create(_templates, data, TEMPLATE_DATA)
+    _create(_templates, keys, TEMPLATE_KEYS)
+    yield _urls(_templates.endpoints, data, keys)
+    _drop(_templates, data, keys)
+
+
+@pytest.fixture
+def bare_databases(postgres: EmbeddedPostgres, _numbers: Iterator[int]) -> Iterator[Databases]:
+    """Return an empty pair of databases that is not migrated yet."""
+    number = next(_numbers)
+    data, keys = f"bare_data_{number}", f"bare_keys_{number}"
+    for name in (data, keys):
+        _create(postgres, name, "template0")
+    yield _urls(postgres.endpoints, data, keys)
+    _drop(postgres, data, keys)
+
+
+def _urls(where: Endpoints, data: str, keys: str) -> Databases:
+    return Databases(
+        owner_url=where.url(Role.OWNER, data),
+        app_url=where.url(Role.APP, data),
+        keys_owner_url=where.url(Role.OWNER, keys),
+        keys_url=where.url(Role.APP, keys),
+    )
+
+
+def _admin(server: EmbeddedPostgres) -> psycopg.Connection:
+    return psycopg.connect(server.admin_conninfo("postgres"), autocommit=True)
+
+
+def _create(server: EmbeddedPostgres, name: str, template: str) -> None:
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY file_copy").format(
+        sql.Identifier(name), sql.Identifier(template), sql.Identifier(Role.OWNER.value)
+    )
+    with _admin(server) as connection:
+        connection.execute(statement)
+        # Privileges on a database are not copied with it.
+        close_database(connection, Plan(name=name, owner=Role.OWNER, guests=(Role.APP,)))
+
+
+def _drop(server: EmbeddedPostgres, *names: str) -> None:
+    with _admin(server) as connection:
+        for name in names:
+            connection.execute(
+                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+            )
