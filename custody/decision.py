@@ -10,7 +10,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
-from custody.approval import CLEAR, TRANSFER, Request, key_fingerprint
+from custody.approval import CLEAR, USE, Request, key_fingerprint
 from custody.codes import require_code
 from custody.errors import AwaitingApprovalError, Reason, RefusedError
 from custody.people import Person, level_reasons, person_reasons
@@ -76,9 +76,10 @@ def split_reasons(reasons: Iterable[Reason]) -> tuple[tuple[Reason, ...], tuple[
 def approvals_needed(policy: Policy, request: Request) -> int:
     """Return how many people must approve.
 
-    A transfer always needs two; a use, where it shows sensitive or secret fields in clear.
+    A transfer and a capped destruction always need two; a use, where it shows sensitive or secret
+    fields in clear.
     """
-    if request.kind == TRANSFER or any(
+    if request.kind != USE or any(
         level is not Level.GENERAL for level in clear_levels(policy, request).values()
     ):
         return APPROVALS_NEEDED

@@ -216,13 +216,17 @@ def _require_shape(fields: object, typ: str, installation: UUID) -> None:
     if not isinstance(fields, dict) or fields.keys() != _COMMON | _OWN[typ]:
         raise _invalid()
     for name, value in fields.items():
-        wanted = int if name in _NUMBERS else str
-        if type(value) is not wanted or (wanted is str and not 0 < len(value) <= _LONGEST):
+        fits = type(value) is int if name in _NUMBERS else _is_short_text(value)
+        if not fits:
             raise _invalid(name)
     expected = {"v": VERSION, "typ": typ, "aud": show_id(INSTALLATION, installation)}
     for name, value in expected.items():
         if fields[name] != value:
             raise _invalid(name)
+
+
+def _is_short_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST
 
 
 def _invalid(about: str = "") -> RefusedError:

@@ -1,7 +1,7 @@
 """Statements on requests, the rows they froze, and their votes."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID
@@ -99,10 +99,10 @@ class RequestRow:
     requester: UUID | None
     statement: str
     filed_at: datetime
-    decided_at: datetime | None
     policy_digest: str
-    reasons: list[dict[str, str | int]]
-    announced_at: datetime | None
+    decided_at: datetime | None = None
+    reasons: list[dict[str, str | int]] = field(default_factory=list)
+    announced_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,51 @@
+"""How one field of one record is shown: in clear only as far as was asked for and permitted.
+
+Detection may have sealed a value at a higher level than its field declares, an ID number in a call
+note, say. What was granted or approved then covered the declared level, so such a value is shown
+masked, unless the reader's role and two approvals reach the level it was sealed at.
+"""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from custody.approval import CLEAR
+from custody.mask import mask_value
+from custody.policy.model import Field, Level
+from custody.record import Value
+
+GENERAL_ONLY = Level.GENERAL.rank
+
+
+def in_clear(field: Field, asked: str, sealed_at: Level, reach: int) -> bool:
+    """Whether the value may be shown as it is.
+
+    Args:
+        asked: ``clear`` or ``masked``, as granted.
+        sealed_at: The level of the compartment it was sealed in.
+        reach: The rank up to which raised values may be shown.
+    """
+    return asked == CLEAR and sealed_at.rank <= max(field.level.rank, reach)
+
+
+def show_value(
+    field: Field, value: Value | None, *, asked: str, sealed_at: Level, reach: int
+) -> str:
+    """Return the value as text, masked unless it may be shown in clear; empty where there is none."""
+    if value is None:
+        return ""
+    if in_clear(field, asked, sealed_at, reach):
+        return plain_text(value)
+    return mask_value(field.mask, value) or ""
+
+
+def plain_text(value: Value) -> str:
+    """Return a value in clear: ISO 8601 for days and instants, decimals without exponent."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case date():
+            return value.isoformat()
+        case Decimal():
+            return format(value, "f")
+        case _:
+            return str(value)
