@@ -48,7 +48,7 @@ def _check_scope(drafts: Drafts, entry: Entry, scope: ScopeShape) -> Iterator[Pr
         if name in scope.required:
             message = f"{name} is required and optional"
             yield entry.problem("policy_illegal_value", message, "optional", index)
-    yield from _check_identifiable(entry, scope, dataset.shape)
+    yield from _check_identifiable(entry, scope, dataset)
     yield from _check_retention(entry, scope, dataset)
 
 
@@ -62,15 +62,16 @@ def fields_dangling(
             yield entry.problem(_DANGLING, message, *below, index)
 
 
-def _check_identifiable(entry: Entry, scope: ScopeShape, dataset: object) -> Iterator[Problem]:
-    if not isinstance(dataset, DatasetShape):
+def _check_identifiable(entry: Entry, scope: ScopeShape, dataset: Entry) -> Iterator[Problem]:
+    shape = dataset.shape
+    if not isinstance(shape, DatasetShape):
         return
-    for name in dataset.record_key:
-        if name not in scope.required:
+    for name in shape.record_key:
+        if name in dataset.parts and name not in scope.required:
             message = f"{name} is part of the record key and so required"
             yield entry.problem("policy_missing_key", message, "required")
-    references = {reference.field for reference in dataset.references.values()}
-    if not references & set(scope.required):
+    references = {reference.field for reference in shape.references.values()}
+    if references <= set(dataset.parts) and not references & set(scope.required):
         message = f"one of {', '.join(sorted(references))} is required, to know whose record it is"
         yield entry.problem("policy_missing_key", message, "required")
 
@@ -125,18 +126,20 @@ def _check_notice_of(drafts: Drafts, entry: Entry, purpose: PurposeShape) -> Ite
         return
     notice = drafts.section("notices")[version].shape
     if isinstance(notice, NoticeShape):
-        for gap in _gaps(entry, notice):
+        for gap in _gaps(drafts, entry, notice):
             message = f"notice {version} does not cover {gap}"
             yield entry.problem("notice_not_covering", message, "notice_version")
 
 
-def _gaps(entry: Entry, notice: NoticeShape) -> Iterator[str]:
+def _gaps(drafts: Drafts, entry: Entry, notice: NoticeShape) -> Iterator[str]:
     # PIPL art. 14: a consent covers the purpose and the categories its notice named.
     if entry.name not in notice.purposes:
         yield "the purpose"
     for scope_entry, scope in sound(entry.parts, ScopeShape):
         told = set(notice.fields.get(scope_entry.name, ()))
-        for name in sorted({*scope.required, *scope.optional} - told):
+        dataset = drafts.section("datasets").get(scope_entry.name)
+        known = set(dataset.parts) if dataset else set()
+        for name in sorted({*scope.required, *scope.optional} & known - told):
             yield f"{scope_entry.name}.{name}"
 
 

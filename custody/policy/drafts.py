@@ -162,13 +162,27 @@ class _Gatherer:
         raw: object,
         parts: Mapping[str, Entry] | None = None,
     ) -> Entry:
-        read: Shape | None = None
-        try:
-            read = shape.model_validate(raw)
-        except ValidationError as error:
-            for detail in error.errors(include_url=False, include_context=False):
-                self.problems.append(_problem_of(tree, path, detail))
+        read, details = _validated(shape, raw)
+        self.problems += [_problem_of(tree, path, detail) for detail in details]
         return Entry(name=str(path[-1]), tree=tree, path=path, shape=read, parts=parts or {})
+
+
+def _validated(shape: type[S], raw: object) -> tuple[S | None, list[Mapping[str, Any]]]:
+    """Return the entry's shape and what is wrong; superfluous keys do not cost it its shape."""
+    try:
+        return shape.model_validate(raw), []
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+    superfluous = {
+        detail["loc"][0]
+        for detail in details
+        if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1
+    }
+    found: list[Mapping[str, Any]] = [*details]
+    if superfluous and isinstance(raw, dict):
+        kept = {key: value for key, value in raw.items() if key not in superfluous}
+        return _validated(shape, kept)[0], found
+    return None, found
 
 
 def _problem_of(tree: Tree, path: Path, detail: Mapping[str, Any]) -> Problem:

@@ -80,11 +80,10 @@ CONSENT_FIELDS = frozenset(
         "notice_shown_at",
         "control_id",
         "control_initial",
-        "text_digest",
+        "signed_text_digest",
         "act",
         "guardian_name",
-        "guardian_relation",
-        "evidence_reference",
+        "evidence_ref",
     }
 )
 """What a column of a consent source can mean, besides the policy's subject references."""

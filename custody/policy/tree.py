@@ -83,6 +83,9 @@ def read_tree(file: str, text: str) -> tuple[Tree, tuple[Problem, ...]]:
     if not isinstance(data, dict):
         reader.report(root, "policy_wrong_type", "a policy document is a mapping")
         data = {}
+    if any(problem.code == "policy_syntax" for problem in reader.problems):
+        # What could not be read would be missing from the data, and be reported as missing.
+        data = {}
     tree = Tree(file=file, data=data, keys=reader.keys, values=reader.values)
     return tree, tuple(reader.problems)
 
