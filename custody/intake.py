@@ -26,7 +26,7 @@ class IntakeRow(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     content_tag: bytes
 
 
-_encoder: Final = msgspec.msgpack.Encoder(order="deterministic")
+_encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(list[IntakeRow])
 
 

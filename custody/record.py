@@ -21,7 +21,7 @@ ALIAS: Final = 0
 Value: TypeAlias = str | int | date | datetime | Decimal
 Payload: TypeAlias = dict[int, str | int]
 
-_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(dict[int, str | int])
 
 
@@ -113,7 +113,7 @@ def from_payload(dataset: Dataset, payload: Payload) -> dict[str, Value]:
 
 def encode_payload(payload: Payload) -> bytes:
     """Return the payload as MessagePack, fields in order of number."""
-    return _encoder.encode(payload)
+    return _encoder.encode(dict(sorted(payload.items())))
 
 
 def decode_payload(encoded: bytes) -> Payload:

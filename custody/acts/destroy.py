@@ -20,7 +20,7 @@ from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
 from custody.acts.planning import require_plan, scope_of, select_due
 from custody.acts.recording import record
-from custody.acts.requests import require_approved
+from custody.acts.vote import require_approval
 from custody.counts import count_codes
 from custody.database import consents as consent_tables
 from custody.database import customers as customer_tables
@@ -98,7 +98,7 @@ def _require_applicable(custody: Custody, connection: Connection, plan: Plan) ->
     if plan.summary["needs_approval"]:
         if plan.request_id is None:
             raise AwaitingApprovalError(show_id(PLAN, plan.id), 0, 2)
-        require_approved(custody, connection, plan.request_id)
+        require_approval(connection, custody, plan.request_id)
 
 
 def _doomed_keys(

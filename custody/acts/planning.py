@@ -1,7 +1,7 @@
 """Planning destruction: what is due as of a day and not held, written down before anything goes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Final
 from uuid import UUID
@@ -11,12 +11,14 @@ from sqlalchemy import Connection
 from custody.acts.context import Actor, Custody
 from custody.acts.policy import remember_policy
 from custody.acts.recording import record
+from custody.acts.requests import file_destruction
+from custody.counts import count_codes
 from custody.database import customers, plans, records
 from custody.database.engine import transaction
 from custody.database.plans import DueRecord, Plan
 from custody.destruction import count_by_reason, data_digest, purge_cap
 from custody.errors import UsageError
-from custody.identifiers import PLAN, show_id, time_ordered_id
+from custody.identifiers import PLAN, STAFF, read_id, show_id, time_ordered_id
 
 CHUNK_CUSTOMERS: Final = 200
 
@@ -54,10 +56,25 @@ def plan_destruction(custody: Custody, actor: Actor, scope: Scope) -> Plan:
             created_by=f"{actor.how}:{actor.name}",
         )
         plans.add_plan(connection, plan, due, CHUNK_CUSTOMERS)
+        if plan.summary["needs_approval"]:
+            plan = _ask_for_approval(custody, connection, actor, plan, held)
         facts = {"plan": show_id(PLAN, plan.id), "as_of": plan.as_of.isoformat()}
         counts = {"records": len(due), "held": len(held)}
         record(connection, custody, actor, "plan:destroy:written", {**facts, **counts})
     return plan
+
+
+def _ask_for_approval(
+    custody: Custody, connection: Connection, actor: Actor, plan: Plan, held: Sequence[DueRecord]
+) -> Plan:
+    """File the request that two people must approve; a signed planner is not one of them."""
+    requester = read_id(STAFF, actor.name) if actor.how == "signed" else None
+    left_out = count_codes(["held"] for _ in held)
+    request_id = file_destruction(
+        connection, custody, plan.id, requester=requester, left_out=left_out
+    )
+    plans.set_plan_request(connection, plan.id, request_id)
+    return replace(plan, request_id=request_id)
 
 
 def require_plan(custody: Custody, plan_id: UUID) -> Plan:

@@ -404,6 +404,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA custody TO custody_
 REVOKE UPDATE, DELETE ON custody.installation, custody.policy_versions, custody.votes,
     custody.certificates, custody.deliveries, custody.suppression_tags FROM custody_app;
 REVOKE INSERT, UPDATE, DELETE ON custody.periods FROM custody_app;
+-- Locking a row FOR SHARE asks for the right to update it.
+GRANT UPDATE (state) ON custody.periods TO custody_app;
 GRANT DELETE ON custody.suppression_tags TO custody_app;
 REVOKE ALL ON custody.alembic_version FROM custody_app;
 GRANT SELECT ON custody.alembic_version TO custody_app;
