@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyrage
+import pyrage  # type: ignore[import-untyped]  # it ships no types
 
 from custody.errors import CustodyError, UsageError
 
