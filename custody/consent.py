@@ -144,7 +144,8 @@ def _against_act(consent: Consent, consents: Iterable[Consent]) -> Iterable[str]
         yield "consent_not_explicit"
     if consent.control_initial == PRE_TICKED:
         yield "consent_pre_ticked"
-    elif consent.control_initial != UNTOUCHED or not consent.control_id or not consent.text_digest:
+    known = consent.control_initial in {UNTOUCHED, PRE_TICKED}
+    if not (known and consent.control_id and consent.text_digest):
         yield "consent_evidence_unknown"
     if any(_one_act_for_both(consent, other) for other in consents):
         yield "consent_bundled"

@@ -24,7 +24,7 @@ CONSENT_COLUMNS: Final[Mapping[str, str]] = {
     "signed_text_digest": "签署文本摘要",
     "act": "动作",
     "guardian_name": "监护人",
-    "evidence_ref": "凭证编号",
+    "evidence_ref": "证据编号",
 }
 
 SERVICE: Final = "insurance_service"

@@ -21,6 +21,7 @@ FEWEST_CUSTOMERS: Final = 20
 
 _SPECIAL_SHARE = 0.6
 _DEFECT_SHARE = 0.4
+_UNPAIRED_AGAIN = 5
 _ROWS_PER_CUSTOMER = {"legacy_transactions": 2.0, "legacy_enquiries": 0.25, "legacy_profiles": 0.4}
 
 
@@ -153,6 +154,11 @@ def _kinds(
 ) -> Iterator[tuple[str, ...]]:
     """Yield every kind alone, then pairs and single kinds in turns until the slots are full."""
     singles = table.singles(source)
-    mixed: Sequence[tuple[str, ...]] = [*table.pairs(source), *singles]
+    unpaired = [kinds for kinds in singles if table.kinds[kinds[0]].alone]
+    mixed: Sequence[tuple[str, ...]] = [
+        *table.pairs(source),
+        *singles,
+        *unpaired * _UNPAIRED_AGAIN,
+    ]
     shuffled = chance.sample(mixed, len(mixed))
     return islice(chain(singles, cycle(shuffled)), slots)

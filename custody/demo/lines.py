@@ -192,7 +192,9 @@ def _consents(scene: Scene) -> Iterator[Line]:
         rows.append(outdated(rows[0]))
     if "two_people_in_one_row" in kinds:
         number = strangers_number(person.customer_no)
-        rows += consent_rows(scene.world, scene.stranger, number, NOTHING_MORE)
+        # Sound for this row as well, whichever of the two people somebody takes it to be about.
+        stranger = replace(scene.stranger, collected_at=person.collected_at)
+        rows += consent_rows(scene.world, stranger, number, NOTHING_MORE)
     for row in spoil_consents(rows, purpose, kinds, moment):
         yield Line(source=CONSENTS, values=row)
 
