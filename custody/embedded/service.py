@@ -1,4 +1,4 @@
-"""A process that several commands in one home share: the first starts it, the last one's end stops it.
+"""A process that the commands in one home share: the first starts it, the end of the last stops it.
 
 Use is a shared lock on the lease (see ``locks``), so it ends with the process that took it, also
 by SIGKILL; the warden then stops the service. Steps of :meth:`Service.acquire`:

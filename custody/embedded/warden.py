@@ -1,6 +1,6 @@
 """The process that keeps one service running for as long as somebody uses it.
 
-``python -I -m custody.embedded.warden LEASE STOP_SIGNAL GRACE_SECONDS [--using LEASE]… -- COMMAND…``
+``python -I -m custody.embedded.warden LEASE STOP_SIGNAL GRACE [--using LEASE]… -- COMMAND…``
 
 1. Go on in a session of its own, as nobody's child: Ctrl-C at the terminal does not reach it, and
    whoever started it neither waits for it nor leaves it a zombie.
@@ -9,12 +9,13 @@
    long as either exists.
 4. Wait until the lease can be locked exclusively: nobody uses the service any more, however
    its last user ended. SIGTERM to the warden has the same effect.
-5. Stop the service: the signal, after the grace period once more, in the end SIGKILL to its
-   whole process group, so that nothing it started is left behind.
+5. Stop the service: the signal, after the grace period once more, in the end SIGKILL; then whatever
+   it left behind, which the kernel hands to the warden as the nearest subreaper.
 
 If the warden itself is killed, the kernel signals the service (see ``launch``).
 """
 
+import ctypes
 import fcntl
 import os
 import signal
@@ -29,6 +30,7 @@ from typing import Self
 
 from custody.embedded.locks import open_lock
 
+PR_SET_CHILD_SUBREAPER = 36
 ATTEMPTS = 2
 POLL_SECONDS = 0.1
 
@@ -71,9 +73,26 @@ def stop(child: subprocess.Popen[bytes], order: Order) -> None:
         with suppress(subprocess.TimeoutExpired):
             child.wait(order.grace_seconds)
             break
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
+    child.kill()
     child.wait()
+    while left := children_of(os.getpid()):
+        for number in left:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(number, 0)
+
+
+def children_of(parent: int) -> tuple[int, ...]:
+    """Return the processes whose parent this is; orphans of the service have become ours."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            # The command in parentheses may hold anything, so fields count from its end.
+            fields = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
+            if int(fields[2].split()[1]) == parent:
+                found.append(int(entry.name))
+    return tuple(found)
 
 
 def _wait_until_unused(lease: Path, unused: threading.Event) -> None:
@@ -105,6 +124,7 @@ def detach() -> None:
     if os.fork():
         os._exit(0)
     os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 if __name__ == "__main__":

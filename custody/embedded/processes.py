@@ -1,0 +1,66 @@
+"""What Prefect's processes are told: environments without calls home, strays or foreign settings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+# Read before prefect is imported: no telemetry, and bytecode is written, or imports take minutes.
+QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+UNWANTED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME")
+
+
+def without(environment: Mapping[str, str], *prefixes: str) -> dict[str, str]:
+    """Return the environment without the variables that begin so, and the always unwanted."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in UNWANTED and not name.startswith(prefixes or ("\0",))
+    }
+
+
+def past_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that keep calls to this machine from going through a proxy."""
+    known = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
+    hosts = ",".join(filter(None, (known, LOOPBACK, "localhost")))
+    return {"NO_PROXY": hosts, "no_proxy": hosts}
+
+
+def client_environment(
+    environment: Mapping[str, str], *, api_url: str, prefect_home: Path
+) -> dict[str, str]:
+    """Return the environment of a process that talks to the server at ``api_url``."""
+    return {
+        **without(environment),
+        **past_proxies(environment),
+        **QUIET,
+        "PREFECT_API_URL": api_url,
+        "PREFECT_HOME": str(prefect_home),
+    }
+
+
+def server_environment(
+    environment: Mapping[str, str], *, database_url: str, port: int, prefect_home: Path
+) -> dict[str, str]:
+    """Return the environment of Prefect's server.
+
+    It gets no CUSTODY_* variable, for it needs none, and no PREFECT_* of the caller, because
+    settings for another server (a SQLite file, another port) would break this one.
+    """
+    api_url = f"http://{LOOPBACK}:{port}/api"
+    return {
+        **without(environment, "PREFECT_", "CUSTODY_"),
+        **past_proxies(environment),
+        **QUIET,
+        "PREFECT_HOME": str(prefect_home),
+        "PREFECT_API_URL": api_url,
+        "PREFECT_API_DATABASE_CONNECTION_URL": database_url,
+        "PREFECT_SERVER_API_HOST": LOOPBACK,
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_UI_API_URL": api_url,
+        # The newer interface contacts amplitude even with analytics off.
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        # Two or three times the default number of task runs a second.
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+    }
