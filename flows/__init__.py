@@ -1,1 +1,1 @@
-"""Custody."""
+"""One flow per stage: the order of steps, nothing else."""

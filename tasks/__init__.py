@@ -1,1 +1,1 @@
-"""Custody."""
+"""How Prefect performs a step: retries, limits, artifacts, and the run as evidence."""

@@ -176,6 +176,12 @@ def revert_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt
     return receipt
 
 
+def receipts_of(custody: Custody, batch_id: UUID) -> list[ChunkReceipt]:
+    """Return the receipts of a batch's chunks in order."""
+    with transaction(custody.data) as connection:
+        return tables.list_chunks(connection, batch_id)
+
+
 def total(batch_id: UUID, receipts: Iterable[ChunkReceipt]) -> ChunkReceipt:
     """Return the sum of a batch's receipts, as the receipt of chunk -1."""
     receipts = list(receipts)

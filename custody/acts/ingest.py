@@ -123,6 +123,11 @@ def ingest_chunk(
     return receipt
 
 
+def dry_receipt(custody: Custody, batch: Batch, chunk: Chunk) -> ChunkReceipt:
+    """Return what :func:`ingest_chunk` would do, and write nothing."""
+    return _receipt(batch, chunk, examine_chunk(custody, batch, chunk))
+
+
 def _row(custody: Custody, batch: Batch, dataset: Dataset, normalised: NormalisedRow) -> Row:
     values = {name: value for name, value in normalised.values.items() if value is not None}
     sound = {n: v for n, v in values.items() if n not in normalised.problems}

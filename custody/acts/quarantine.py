@@ -18,12 +18,12 @@ from custody.acts.batches import (
     facts_of,
     location_of,
     open_reader,
+    receipts_of,
     require_batch,
 )
-from custody.acts.consents import ingest_consents
 from custody.acts.context import Actor, Custody
-from custody.acts.ingest import ingest_chunk
 from custody.acts.recording import record
+from custody.acts.taking import take_chunk
 from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
 from custody.database.batches import Batch, ChunkReceipt, QuarantinedRow
@@ -32,7 +32,6 @@ from custody.errors import Reason, RefusedError
 from custody.identifiers import BATCH, show_id
 from custody.intake import decode_rows, quarantine_context
 from custody.keys.keyring import QUARANTINE
-from custody.policy.model import CONSENTS
 from custody.record import Value, from_payload
 from custody.rows import Chunk, RawRow
 from custody.seal import open_seal
@@ -84,12 +83,11 @@ def retry_quarantine(
     if not held:
         raise RefusedError(show_id(BATCH, batch_id), (Reason(code="nothing_to_do"),))
     rows = _read_again(custody, batch, {row.row_number for row in held}, location)
-    first = len(_receipts(custody, batch))
+    first = len(receipts_of(custody, batch.id))
     for number, start in enumerate(range(0, len(rows), custody.chunk_rows), first):
         chunk = Chunk(number=number, rows=rows[start : start + custody.chunk_rows])
-        take = ingest_consents if batch.dataset == CONSENTS else ingest_chunk
         leave = partial(_leave, custody, actor, batch, held, chunk)
-        take(custody, actor, batch, chunk, within=leave)
+        take_chunk(custody, actor, batch, chunk, within=leave)
     return close_batch(custody, actor, batch_id)
 
 
@@ -116,11 +114,6 @@ def _read_again(
         return tuple(
             row for chunk in reader.chunks() for row in chunk.rows if row.number in wanted
         )
-
-
-def _receipts(custody: Custody, batch: Batch) -> list[ChunkReceipt]:
-    with transaction(custody.data) as connection:
-        return tables.list_chunks(connection, batch.id)
 
 
 def _leave(  # noqa: PLR0913 - bound to one chunk before it is written

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from custody.acts.batches import facts_of, quarantined, read_intake, require_batch
 from custody.acts.context import Actor, Custody
+from custody.acts.endings import finish_endings
 from custody.acts.drafting import Draft, Planned, draft_chunk, require_still_true
 from custody.acts.recording import record
 from custody.acts.sealing import seal_payloads
@@ -51,7 +52,10 @@ def store_chunk(custody: Custody, actor: Actor, batch_id: UUID, chunk: int) -> C
 
 
 def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
-    """Close the store of a batch whose chunks are all stored, and delete its intake key."""
+    """Close the store of a batch whose chunks are all stored, and delete its intake key.
+
+    Keys of versions that were replaced, by this batch or in a store that was killed, end here too.
+    """
     with transaction(custody.data) as connection:
         batch = tables.lock_batch(connection, batch_id)
         receipts = tables.list_chunks(connection, batch_id)
@@ -63,6 +67,7 @@ def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
     reached("store:batch-closed")
     if not waiting:
         custody.keyring.drop_batch_key(batch_id, INTAKE)
+    finish_endings(custody, actor)
 
 
 def again_if_changed(act: Callable[[], _T]) -> _T:

@@ -1,0 +1,30 @@
+"""Stage 5, destroy (销): what is due and not held is erased, verified and certified."""
+
+from prefect import flow
+from prefect.states import State
+
+from tasks.destroy import (
+    DestructionReceipt,
+    certify_destruction,
+    claim_plan,
+    erase_chunk,
+    take_plan,
+    verify_absence,
+)
+from tasks.history import HOOKS
+from tasks.naming import named_after
+from tasks.parameters import MaybePlanId
+
+
+@flow(name="destroy", flow_run_name=named_after("plan_id"), persist_result=False, **HOOKS)
+def destroy(plan_id: MaybePlanId = "") -> DestructionReceipt | State[None]:
+    """Erase what a plan lists, or what is due today · 销毁计划所列或今日到期的数据.
+
+    What is held meanwhile stays. A purge of many customers waits for two people.
+    """
+    plan = claim_plan(take_plan(plan_id))
+    if plan.settled is not None:
+        return plan.settled
+    for chunk in plan.chunks:
+        erase_chunk(plan.plan_id, chunk)
+    return certify_destruction(verify_absence(plan.plan_id))

@@ -1,0 +1,28 @@
+"""Stage 1, ingest (收): read, check, find the lawful basis, minimise, seal into intake or refuse."""
+
+from prefect import flow
+
+from tasks.history import HOOKS
+from tasks.ingest import BatchReceipt, close_batch, examine_source, ingest_span, open_batch
+from tasks.naming import named_after
+from tasks.parameters import DryRun, MaybeBatchId, SourceName
+
+
+@flow(
+    name="ingest",
+    flow_run_name=named_after("source", "batch_id"),
+    persist_result=False,
+    **HOOKS,
+)
+def ingest(source: SourceName, batch_id: MaybeBatchId = "", dry_run: DryRun = False) -> BatchReceipt:
+    """Take in a registered source · 收集一个已登记的来源.
+
+    Every row is checked for quality and lawful basis; what is refused is held with all its reasons.
+    The same content twice changes nothing.
+    """
+    if dry_run:
+        return examine_source(source)
+    batch = open_batch(source, batch_id)
+    for first, last in batch.spans:
+        ingest_span(batch.batch_id, first, last)
+    return close_batch(batch.batch_id)

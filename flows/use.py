@@ -1,0 +1,23 @@
+"""Stage 3, use (用): rules decide who may read what, for which purpose, until when."""
+
+from prefect import flow
+from prefect.states import State
+
+from tasks.history import HOOKS
+from tasks.naming import named_after
+from tasks.parameters import MaybeRequestId, UseDraft
+from tasks.requests import RequestReceipt, decide, grant, take_request
+
+
+@flow(name="use", flow_run_name=named_after("request_id"), persist_result=False, **HOOKS)
+def use(
+    request_id: MaybeRequestId = "", draft: UseDraft | None = None
+) -> RequestReceipt | State[RequestReceipt]:
+    """Decide on a use and grant it · 审定使用申请并授权.
+
+    What is asked for here is a draft until its requester signs it.
+    """
+    request = take_request("use", request_id, draft)
+    if request.settled is not None:
+        return request.settled
+    return grant(decide("use", request.request_id))

@@ -1,0 +1,120 @@
+"""The steps of ingest and store, as Prefect performs them."""
+
+from dataclasses import dataclass
+
+from custody.acts import batches, store
+from custody.acts.taking import examine, take_chunk
+from custody.database.batches import Batch, ChunkReceipt
+from custody.identifiers import BATCH, read_id, show_id
+from tasks.artifacts import publish
+from tasks.border import step
+from tasks.context import actor, custody
+
+CHUNKS_A_SPAN = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchWork:
+    """A batch and the spans of chunks, first and last, in which it is done."""
+
+    batch_id: str
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchReceipt:
+    """What became of a batch, in counts of its source's rows."""
+
+    batch_id: str
+    state: str
+    read: int
+    accepted: int
+    refused: int
+    unchanged: int
+    stored: int
+    replaced: int
+    reasons: dict[str, int]
+
+
+@step
+def open_batch(source: str, batch_id: str) -> BatchWork:
+    """Open the batch of the source's present content, or take up the one that is named."""
+    if batch_id:
+        batch = batches.require_batch(custody(), read_id(BATCH, batch_id))
+    else:
+        batch = batches.open_batch(custody(), actor(), source)
+    return _work(batch)
+
+
+@step
+def ingest_span(batch_id: str, first: int, last: int) -> int:
+    """Check, minimise and seal the chunks of a span, one transaction each; return how many."""
+    batch = batches.require_batch(custody(), read_id(BATCH, batch_id))
+    place = batches.location_of(custody(), batch)
+    with batches.open_reader(custody(), batch.source, place) as reader:
+        taken = [take_chunk(custody(), actor(), batch, one) for one in reader.chunks(first, last)]
+    return len(taken)
+
+
+@step
+def close_batch(batch_id: str) -> BatchReceipt:
+    """Compare record keys across the batch, close its ingest, and leave its counts in the UI."""
+    receipt = batches.close_batch(custody(), actor(), read_id(BATCH, batch_id))
+    return _published("ingest", batch_id, receipt)
+
+
+@step
+def examine_source(source: str) -> BatchReceipt:
+    """Check every chunk of a source and write nothing."""
+    with batches.open_reader(custody(), source, None) as reader:
+        batch = batches.new_batch_value(custody(), source, len(reader.spans()))
+        receipts = [examine(custody(), batch, chunk) for chunk in reader.chunks()]
+    receipt = batches.total(batch.id, receipts)
+    return _published("dry-run", show_id(BATCH, batch.id), receipt)
+
+
+@step
+def claim_store(batch_id: str) -> BatchWork:
+    """Return the spans of a batch that is to be stored."""
+    return _work(batches.require_batch(custody(), read_id(BATCH, batch_id)))
+
+
+@step
+def store_span(batch_id: str, first: int, last: int) -> int:
+    """Move the chunks of a span from intake to the records; return how many."""
+    identifier = read_id(BATCH, batch_id)
+    for number in range(first, last + 1):
+        store.store_chunk(custody(), actor(), identifier, number)
+    return last + 1 - first
+
+
+@step
+def finish_store(batch_id: str) -> BatchReceipt:
+    """Close the batch's store, end the keys of replaced versions, and leave its counts in the UI."""
+    identifier = read_id(BATCH, batch_id)
+    store.finish_store(custody(), actor(), identifier)
+    receipt = batches.total(identifier, batches.receipts_of(custody(), identifier))
+    return _published("store", batch_id, receipt)
+
+
+def _work(batch: Batch) -> BatchWork:
+    spans = tuple(
+        (first, min(first + CHUNKS_A_SPAN, batch.chunks) - 1)
+        for first in range(0, batch.chunks, CHUNKS_A_SPAN)
+    )
+    return BatchWork(batch_id=show_id(BATCH, batch.id), spans=spans)
+
+
+def _published(stage: str, batch_id: str, receipt: ChunkReceipt) -> BatchReceipt:
+    counts = {
+        "read": receipt.read,
+        "accepted": receipt.accepted,
+        "refused": receipt.refused,
+        "unchanged": receipt.unchanged,
+        "stored": receipt.stored,
+        "replaced": receipt.replaced,
+    }
+    publish(stage, batch_id, counts, receipt.reasons)
+    return BatchReceipt(
+        batch_id=batch_id, state=receipt.state, reasons=dict(receipt.reasons), **counts
+    )

@@ -1,0 +1,113 @@
+"""What flows may be given: identifiers, names, dates and choices, described for the run form."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from custody.approval import TRANSFER, USE, Ask
+from custody.identifiers import CUSTOMER, read_id
+
+_ID = "[0-9a-hjkmnp-tv-z]{26}"
+_NAME = r"^[a-z][a-z0-9_]{0,62}$"
+
+SourceName = Annotated[
+    str,
+    Field(
+        pattern=_NAME,
+        title="Source · 来源",
+        description="A source of sources.yaml. · sources.yaml 中登记的来源名称。",
+    ),
+]
+BatchId = Annotated[
+    str,
+    Field(
+        pattern=f"^batch_{_ID}$",
+        title="Batch · 批次",
+        description="The batch, as ingest reported it. · 收集阶段给出的批次编号。",
+    ),
+]
+MaybeBatchId = Annotated[
+    str,
+    Field(
+        pattern=f"^(batch_{_ID})?$",
+        title="Batch · 批次",
+        description="A batch that is open already; empty for a new one. · 已登记的批次;新批次留空。",
+    ),
+]
+MaybeRequestId = Annotated[
+    str,
+    Field(
+        pattern=f"^(req_{_ID})?$",
+        title="Request · 申请",
+        description="A request that was filed; empty to draft one below. · 已提交的申请;在下方起草则留空。",
+    ),
+]
+MaybePlanId = Annotated[
+    str,
+    Field(
+        pattern=f"^(plan_{_ID})?$",
+        title="Plan · 销毁计划",
+        description="A plan that was written; empty to plan what is due today. "
+        "· 已写好的计划;留空则按今日到期情况制定。",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    Field(title="Dry run · 试运行", description="Check only, write nothing. · 只检查,不写入。"),
+]
+
+
+class Draft(BaseModel):
+    """What a draft of a request says; it counts for nothing until a person signs it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str = Field(pattern=_NAME, title="Dataset · 数据集")
+    purpose: str = Field(pattern=_NAME, title="Purpose · 目的")
+    fields: list[str] = Field(min_length=1, max_length=100, title="Fields · 字段")
+    show: Literal["masked", "clear"] = Field(default="masked", title="Shown · 显示方式")
+    customers: list[str] = Field(
+        default_factory=list,
+        max_length=1000,
+        title="Customers · 客户",
+        description="cust_… identifiers; empty for all. · cust_… 编号;全部则留空。",
+    )
+    days: int = Field(default=7, ge=1, le=366, title="Days it lasts · 有效天数")
+
+    def until(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """Return the end of the last day the request lasts."""
+        last = now.astimezone(zone).date() + timedelta(days=self.days)
+        return datetime.combine(last, time.min, zone).astimezone(UTC)
+
+    def common(self, now: datetime, zone: ZoneInfo) -> dict[str, object]:
+        """Return what every ask says."""
+        chosen = tuple(read_id(CUSTOMER, one) for one in self.customers)
+        return {
+            "dataset": self.dataset,
+            "purpose": self.purpose,
+            "fields": dict.fromkeys(self.fields, self.show),
+            "until": self.until(now, zone),
+            "customers": chosen or None,
+        }
+
+
+class UseDraft(Draft):
+    """A draft of a use · 使用申请草稿."""
+
+    def ask(self, now: datetime, zone: ZoneInfo) -> Ask:
+        """Return the ask it comes to."""
+        return Ask(kind=USE, **self.common(now, zone))  # type: ignore[arg-type]
+
+
+class TransferDraft(Draft):
+    """A draft of a transfer · 传输申请草稿."""
+
+    recipient: str = Field(pattern=_NAME, title="Recipient · 接收方")
+    form: Literal["csv", "xlsx"] = Field(default="csv", title="Form · 格式")
+
+    def ask(self, now: datetime, zone: ZoneInfo) -> Ask:
+        """Return the ask it comes to."""
+        common = self.common(now, zone)
+        return Ask(kind=TRANSFER, recipient=self.recipient, form=self.form, **common)  # type: ignore[arg-type]
