@@ -69,7 +69,7 @@ def running(wanted: Wanted, *, prefect: bool = False, worker: bool = False) -> I
         postgres = None
         if wanted.database_url is None or (prefect and wanted.prefect_api_url is None):
             postgres = stack.enter_context(EmbeddedPostgres(wanted.home))
-        using = (postgres.service.lease,) if postgres else ()
+        using: tuple[Path, ...] = (postgres.service.lease,) if postgres else ()
         api_url = None
         if prefect or worker:
             api_url, using = _prefect(stack, wanted, postgres, using)
