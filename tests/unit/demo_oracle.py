@@ -112,7 +112,9 @@ def missing(row, names):
 
 
 def control(*texts):
-    return {"control_character"} if any(re.search("[\x00-\x08\x0e-\x1f]", t) for t in texts) else set()
+    return (
+        {"control_character"} if any(re.search("[\x00-\x08\x0e-\x1f]", t) for t in texts) else set()
+    )
 
 
 def card(number):
@@ -121,7 +123,9 @@ def card(number):
 
 def customer_codes(row, today):
     """Return the codes against a customer's quality, and the birth date that counts."""
-    codes = missing(row, ["customer_no", "name", "sex", "birth_on", "resident_id", "mobile", "collected_at"])
+    codes = missing(
+        row, ["customer_no", "name", "sex", "birth_on", "resident_id", "mobile", "collected_at"]
+    )
     wrong, born, man = id_codes(row["resident_id"])
     declared = day(row["birth_on"])
     if born and born != declared:
@@ -228,7 +232,10 @@ def basis_codes(consents, purpose, kinds, collected_at, fields_beyond_old, now):
     for kind in kinds:
         fitting = [one for one in consents if (one["目的"], one["同意类型"]) == (purpose, kind)]
         judged = [
-            (instant(one["同意时间"]), consent_codes(one, consents, collected_at, fields_beyond_old, now))
+            (
+                instant(one["同意时间"]),
+                consent_codes(one, consents, collected_at, fields_beyond_old, now),
+            )
             for one in fitting
         ]
         if not judged:
@@ -300,7 +307,11 @@ class Oracle:
             return set()
         plain = self.plain(row["resident_id"])
         fits = self.id_of_number.get(row["customer_no"]) == plain
-        return set() if fits and self.number_of_id[plain] == row["customer_no"] else {"identity_conflict"}
+        return (
+            set()
+            if fits and self.number_of_id[plain] == row["customer_no"]
+            else {"identity_conflict"}
+        )
 
     def transaction(self, row):
         codes = transaction_codes(row, self.today)

@@ -1,4 +1,4 @@
-"""The report: complete in both languages, self-contained, escaped, and honest about what is missing."""
+"""The report: complete in both languages, self-contained, escaped, honest about gaps."""
 
 import re
 import stat
@@ -84,7 +84,13 @@ DOCUMENT = {
     "verify": {"ok": True, "entries": 187, "head": "ef" * 32, "runs": 9},
     "cannot_tell": ["training_not_captured"],
     "runs": [
-        {"flow": "ingest", "run_id": "r1", "name": "ingest 20:00", "state": "COMPLETED", "seconds": 3.21}
+        {
+            "flow": "ingest",
+            "run_id": "r1",
+            "name": "ingest 20:00",
+            "state": "COMPLETED",
+            "seconds": 3.21,
+        }
     ],
     "report": "/somewhere/report-zh.html",
     "next": ["custody verify --prefect", "custody quarantine list", "custody doctor"],
@@ -144,7 +150,9 @@ def test_a_page_refers_to_nothing_but_its_twin_in_the_other_language(lang):
 
 
 def test_the_check_for_outside_addresses_can_fail():
-    page = render_report(DOCUMENT, "en").replace("</main>", '<img src="//cdn.example.com/x.png"></main>')
+    page = render_report(DOCUMENT, "en").replace(
+        "</main>", '<img src="//cdn.example.com/x.png"></main>'
+    )
     assert [found for found in ADDRESS.findall(page) if found.lower() != "href="] == ["src=", "//"]
 
 
