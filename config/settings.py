@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(
-        default=Path("~/.custody"),
+        default=Path(".custody"),
         description="The private folder of the installation: cluster, keystore, logs, outbox.",
     )
     database_url: SecretStr | None = Field(

@@ -1,0 +1,67 @@
+"""From settings to an open installation: the one place where the parts are put together."""
+
+import atexit
+import os
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from config.settings import Settings, load_settings, wanted
+from custody.acts.context import Custody
+from custody.acts.setup import Places, open_custody
+from custody.embedded.runtime import Running, running
+from custody.policy.load import load_policy
+
+
+def policy_folder(settings: Settings) -> Path:
+    """Return the folder of the policy: the one set, the home's own, or the example."""
+    if settings.policy is not None:
+        return settings.policy
+    own = settings.home / "policy"
+    return own if own.is_dir() else Path(str(files("config") / "policy"))
+
+
+def places(settings: Settings, where: Running) -> Places:
+    """Return where the installation's parts are."""
+    keys = settings.home / "keys"
+    return Places(
+        data_url=where.database_url,
+        keys_url=where.keys_url,
+        keystore=keys / "keystore.json",
+        key_file=settings.key_file or keys / "root.key",
+        passphrase=_passphrase(settings.passphrase_file),
+        outbox=settings.home / "outbox",
+    )
+
+
+def open_with(settings: Settings, where: Running) -> Custody:
+    """Open the installation on servers that are running."""
+    return open_custody(
+        places(settings, where),
+        load_policy(policy_folder(settings)),
+        now,
+        environment=os.environ,
+        chunk_rows=settings.chunk_rows,
+    )
+
+
+@cache
+def open_installation() -> Custody:
+    """Open the installation of this process, once; servers it started end with the process."""
+    settings = load_settings()
+    stack = ExitStack()
+    atexit.register(stack.close)
+    where = stack.enter_context(running(wanted(settings)))
+    return open_with(settings, where)
+
+
+def now() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
+
+
+def _passphrase(file: Path | None) -> bytes | None:
+    """Return the first line of the passphrase file."""
+    return None if file is None else file.read_bytes().partition(b"\n")[0].rstrip(b"\r")
