@@ -1,8 +1,9 @@
 """What is set through the environment: where things lie and which servers are used.
 
 Every setting is a variable ``CUSTODY_<NAME>``, documented in docs/settings.md; a test keeps that
-page complete. An empty variable is an unset one. The environment is read here and nowhere else in the packages below ``config``.
-Secrets are named by file, never given by value; a URL may hold a password, so it never shows.
+page complete. An empty variable is an unset one. The environment is read here and nowhere else in
+the packages below ``config``. Secrets are named by file, never given by value; a URL may hold a
+password, so it never shows.
 """
 
 import os

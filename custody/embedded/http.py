@@ -13,7 +13,7 @@ class ApiUnreachableError(ConnectionError):
     """Nothing that speaks Prefect's API answers there."""
 
 
-def ask(api_url: str, path: str, body: object = None) -> Any:
+def ask(api_url: str, path: str, body: object = None) -> Any:  # noqa: ANN401  (JSON)
     """Return the JSON answer to a GET, or to a POST when there is a body.
 
     Raises:

@@ -94,7 +94,7 @@ class PrefectServer:
 
 
 def free_port(wanted: int) -> int:
-    """Return ``wanted`` (the port of the last start, so that bookmarks hold) or one that is free."""
+    """Return ``wanted`` (the last start's port, so that bookmarks hold) or one that is free."""
     for port in (wanted, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

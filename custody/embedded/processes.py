@@ -1,4 +1,4 @@
-"""What Prefect's processes are told: environments without calls home, strays or foreign settings."""
+"""The environments of Prefect's processes: no calls home, no strays, no foreign settings."""
 
 from collections.abc import Mapping
 from pathlib import Path

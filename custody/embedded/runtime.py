@@ -1,4 +1,4 @@
-"""Have everything running that a command needs: what is configured, or what custody starts itself."""
+"""Have running what a command needs: what is configured, or what custody starts itself."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager

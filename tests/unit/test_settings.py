@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from config.settings import Settings, load_settings, unknown_variables, variables, wanted
 
+from config.settings import Settings, load_settings, unknown_variables, variables, wanted
 from custody.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
