@@ -100,6 +100,20 @@ def recipient_reasons(
     return tuple(sorted(_against_kind(consents, RECIPIENT, recipient, processing, notices)))
 
 
+def withdrawn_purposes(consents: Iterable[Consent], at: datetime) -> frozenset[str]:
+    """Return the purposes a subject withdrew from and did not consent to again by ``at``."""
+    given: dict[str, datetime] = {}
+    ended: dict[str, datetime] = {}
+    for consent in consents:
+        if consent.kind != PURPOSE:
+            continue
+        given[consent.purpose] = max(consent.given_at, given.get(consent.purpose, consent.given_at))
+        if consent.withdrawn_at is not None and consent.withdrawn_at <= at:
+            last = ended.get(consent.purpose, consent.withdrawn_at)
+            ended[consent.purpose] = max(consent.withdrawn_at, last)
+    return frozenset(purpose for purpose, end in ended.items() if end >= given[purpose])
+
+
 def _against_kind(
     consents: Sequence[Consent],
     kind: str,
@@ -133,7 +147,7 @@ def _against_one(
 ) -> set[str]:
     return {
         *_against_act(consent, consents),
-        *_against_times(consent, processing),
+        *_against_times(consent, consents, processing),
         *_against_notice(consent, processing, notices),
     }
 
@@ -160,12 +174,26 @@ def _one_act_for_both(consent: Consent, other: Consent) -> bool:
     )
 
 
-def _against_times(consent: Consent, processing: Processing) -> Iterable[str]:
+def _against_times(
+    consent: Consent, consents: Iterable[Consent], processing: Processing
+) -> Iterable[str]:
     """Given before the data were collected, and not withdrawn since (art. 14, 15)."""
-    if consent.withdrawn_at is not None and consent.withdrawn_at <= processing.at:
+    if any(_ends(other, consent, processing.at) for other in consents):
         yield "consent_withdrawn"
     if consent.given_at > (processing.collected_at or processing.at):
         yield "consent_after_collection"
+
+
+def _ends(other: Consent, consent: Consent, at: datetime) -> bool:
+    """Whether withdrawing ``other`` ended ``consent``: people withdraw from what is done with their
+    data, not from one of several records of having agreed to it.
+    """
+    same = (other.purpose, other.kind, other.recipient) == (
+        consent.purpose,
+        consent.kind,
+        consent.recipient,
+    )
+    return same and other.withdrawn_at is not None and consent.given_at <= other.withdrawn_at <= at
 
 
 def _against_notice(

@@ -18,9 +18,11 @@ from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
-from custody.acts.planning import require_plan, scope_of, select_due
+from custody.acts.planning import end_of, require_plan, scope_of, select_due
 from custody.acts.recording import record
+from custody.acts.subjects import ChangedMeanwhileError
 from custody.acts.vote import require_approval
+from custody.consent import withdrawn_purposes
 from custody.counts import count_codes
 from custody.database import consents as consent_tables
 from custody.database import customers as customer_tables
@@ -131,7 +133,7 @@ def _erase(
         connection, [(key, owners[key]) for key in doomed], "erased", custody.now(), plan.id
     )
     if records.delete_records(connection, going) != len(going):
-        raise RefusedError(show_id(PLAN, plan.id), ())
+        raise ChangedMeanwhileError
     ended = _end_identities(custody, connection, waiting)
     customer_tables.raise_generations(
         connection, {one.customer_id for one in gone} - set(ended), "active"
@@ -158,13 +160,13 @@ def _decide(
     concerned = {one.customer_id for one in due}
     holds = records.holds_on(connection, concerned)
     consents = consent_tables.consents_of(connection, concerned)
-    consented = {
-        (customer, consent.purpose)
+    until = end_of(custody, plan.as_of)
+    withdrawn = {
+        (customer, purpose)
         for customer, given in consents.items()
-        for consent in given
-        if consent.kind == "purpose" and consent.withdrawn_at is None
+        for purpose in withdrawn_purposes(given, until)
     }
-    return {one.record_id: _outcome(plan, one, rows, holds, consented) for one in due}
+    return {one.record_id: _outcome(plan, one, rows, holds, withdrawn) for one in due}
 
 
 def _outcome(
@@ -172,17 +174,16 @@ def _outcome(
     due: DueRecord,
     rows: Mapping[UUID, RecordRow],
     holds: Sequence[records.Hold],
-    consented: set[tuple[UUID, str]],
+    withdrawn: set[tuple[UUID, str]],
 ) -> str:
     row = rows.get(due.record_id)
     if row is None:
         return "failed"
     if any(h.customer_id == due.customer_id and h.covers(due.record_id) for h in holds):
         return "held"
-    withdrawn = (row.customer_id, row.purpose) not in consented
     still_due = {
         "retention_over": is_due(row.ends_on, plan.as_of),
-        "consent_withdrawn": withdrawn,
+        "consent_withdrawn": (row.customer_id, row.purpose) in withdrawn,
     }.get(due.reason, True)
     return "destroyed" if still_due and row.version == due.version else "no_longer_due"
 

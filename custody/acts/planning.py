@@ -133,12 +133,12 @@ def _candidates(
         return plans.due_of_customer(connection, scope.customer_id)
     consenting = [p.name for p in custody.policy.purposes.values() if p.needs_consent]
     return [
-        *plans.due_by_withdrawal(connection, consenting, _end_of(custody, scope.as_of)),
+        *plans.due_by_withdrawal(connection, consenting, end_of(custody, scope.as_of)),
         *plans.due_by_retention(connection, scope.as_of),
     ]
 
 
-def _end_of(custody: Custody, day: date) -> datetime:
+def end_of(custody: Custody, day: date) -> datetime:
     """Return the instant at which ``day`` ends in the installation's zone, or now if that is sooner.
 
     A plan of today counts withdrawals made so far, not those that are announced for tonight.

@@ -19,7 +19,7 @@ _WITHDRAWN = text(
     " JOIN (SELECT customer_id, purpose FROM consents"
     "       WHERE kind = 'purpose' AND purpose = ANY(:purposes)"
     "       GROUP BY customer_id, purpose"
-    "       HAVING bool_and(withdrawn_at IS NOT NULL AND withdrawn_at <= :until)) w"
+    "       HAVING max(withdrawn_at) FILTER (WHERE withdrawn_at <= :until) >= max(given_at)) w"
     " ON r.customer_id = w.customer_id AND r.purpose = w.purpose ORDER BY r.id"
 )
 _OF_BATCH = text(
@@ -162,7 +162,10 @@ def due_by_retention(connection: Connection, as_of: date) -> list[DueRecord]:
 def due_by_withdrawal(
     connection: Connection, purposes: Iterable[str], until: datetime
 ) -> list[DueRecord]:
-    """Return the records under consent-based purposes of which every consent was withdrawn."""
+    """Return the records under consent-based purposes whose subjects withdrew and did not return.
+
+    The rule is :func:`custody.consent.withdrawn_purposes`, here for everybody at once.
+    """
     parameters = {"purposes": list(purposes), "until": until}
     return [DueRecord(**row._mapping) for row in connection.execute(_WITHDRAWN, parameters)]
 
