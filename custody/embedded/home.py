@@ -7,6 +7,7 @@
       postgres/data/         the cluster, with checksums
       postgres/passwords/    one password file per role, 0600, in the form of libpq
       prefect/               PREFECT_HOME
+      tmp/                   TMPDIR of Prefect's processes, which use fixed names in it
       log/                   one log per process, 0600
       run/                   locks, and what running services published about themselves
       run/socket/            the socket of PostgreSQL, unless this path is too long for one
@@ -74,6 +75,11 @@ class Home:
     def prefect(self) -> Path:
         """The folder for PREFECT_HOME."""
         return self._folder("prefect")
+
+    @property
+    def temporary(self) -> Path:
+        """The folder for TMPDIR of what custody starts."""
+        return self._folder("tmp")
 
     @property
     def run(self) -> Path:

@@ -80,7 +80,7 @@ class PrefectServer:
                 self._environment,
                 database_url=self._database_url,
                 port=port,
-                prefect_home=self.home.prefect,
+                home=self.home,
             ),
             grace_seconds=GRACE_SECONDS,
             using=self._using,

@@ -1,7 +1,8 @@
 """The environments of Prefect's processes: no calls home, no strays, no foreign settings."""
 
 from collections.abc import Mapping
-from pathlib import Path
+
+from custody.embedded.home import Home
 
 LOOPBACK = "127.0.0.1"
 # Read before prefect is imported: no telemetry, and bytecode is written, or imports take minutes.
@@ -25,21 +26,26 @@ def past_proxies(environment: Mapping[str, str]) -> dict[str, str]:
     return {"NO_PROXY": hosts, "no_proxy": hosts}
 
 
+def in_home(home: Home) -> dict[str, str]:
+    """Return the variables that keep files out of folders that other users share."""
+    return {"PREFECT_HOME": str(home.prefect), "TMPDIR": str(home.temporary)}
+
+
 def client_environment(
-    environment: Mapping[str, str], *, api_url: str, prefect_home: Path
+    environment: Mapping[str, str], *, api_url: str, home: Home
 ) -> dict[str, str]:
     """Return the environment of a process that talks to the server at ``api_url``."""
     return {
         **without(environment),
         **past_proxies(environment),
         **QUIET,
+        **in_home(home),
         "PREFECT_API_URL": api_url,
-        "PREFECT_HOME": str(prefect_home),
     }
 
 
 def server_environment(
-    environment: Mapping[str, str], *, database_url: str, port: int, prefect_home: Path
+    environment: Mapping[str, str], *, database_url: str, port: int, home: Home
 ) -> dict[str, str]:
     """Return the environment of Prefect's server.
 
@@ -51,7 +57,7 @@ def server_environment(
         **without(environment, "PREFECT_", "CUSTODY_"),
         **past_proxies(environment),
         **QUIET,
-        "PREFECT_HOME": str(prefect_home),
+        **in_home(home),
         "PREFECT_API_URL": api_url,
         "PREFECT_API_DATABASE_CONNECTION_URL": database_url,
         "PREFECT_SERVER_API_HOST": LOOPBACK,

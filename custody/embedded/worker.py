@@ -67,7 +67,7 @@ class Worker:
         return Program(
             command=command(Identity.SELF, signal.SIGTERM, *worker, *kind),
             environment=client_environment(
-                self._environment, api_url=self._api_url, prefect_home=self.home.prefect
+                self._environment, api_url=self._api_url, home=self.home
             ),
             grace_seconds=GRACE_SECONDS,
             using=self._using,
