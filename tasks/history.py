@@ -1,18 +1,25 @@
-"""Each run of each flow leaves its start and its end in the ledger, by hooks on its states."""
+"""Each run of each flow leaves its start and its end in the ledger, and can be compared again."""
 
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
 from prefect.states import State
 
-from custody.acts.history import record_run
+from custody.acts.context import Custody
+from custody.acts.history import record_run, runs_in_ledger
+from custody.database.ledger import RunEntry
 from tasks.context import actor_of, custody
+
+RUNNING: Final = "RUNNING"
 
 
 def run_started(flow: Flow[..., Any], run: FlowRun, _state: State[Any]) -> None:
     """Say in the ledger that a run began, and who is known to have started it."""
-    record_run(custody(), actor_of(run), flow.name, "started", "RUNNING")
+    record_run(custody(), actor_of(run), flow.name, "started", RUNNING)
 
 
 def run_ended(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
@@ -20,10 +27,35 @@ def run_ended(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
     record_run(custody(), actor_of(run), flow.name, "ended", state.type.value)
 
 
-HOOKS = {
+HOOKS: Final = {
     "on_running": [run_started],
     "on_completion": [run_ended],
     "on_failure": [run_ended],
     "on_crashed": [run_ended],
     "on_cancellation": [run_ended],
 }
+
+
+def compare_runs(custody: Custody) -> tuple[int, list[str]]:
+    """Return how many runs the ledger names, and every difference from what Prefect says of them.
+
+    Prefect's history is no evidence by itself: anybody with its API can change it. The ledger is
+    what it is compared with.
+    """
+    entries = runs_in_ledger(custody)
+    with get_client(sync_client=True) as client:
+        differences = [difference for entry in entries if (difference := _differs(client, entry))]
+    return len(entries), differences
+
+
+def _differs(client: SyncPrefectClient, entry: RunEntry) -> str:
+    """Return how Prefect's run differs from the ledger's, empty where it does not."""
+    try:
+        run = client.read_flow_run(UUID(entry.run_id))
+    except ObjectNotFound:
+        return f"run {entry.run_id}: Prefect has no such run"
+    flow = client.read_flow(run.flow_id).name
+    state = run.state.type.value if run.state else ""
+    if (flow, state) == (entry.flow, entry.state):
+        return ""
+    return f"run {entry.run_id}: {entry.flow} {entry.state} in the ledger, {flow} {state} in Prefect"

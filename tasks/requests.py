@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from prefect.events import emit_event
 from prefect.states import Completed, State
 
 from custody.acts import request_views, requests
@@ -106,22 +105,3 @@ def deliver_package(decided: RequestReceipt) -> RequestReceipt:
         rows=delivery.rows,
         result=delivery.package_sha256,
     )
-
-
-@step
-def announce_requests() -> int:
-    """Emit the events of requests that were filed or approved and not announced yet."""
-    announced = 0
-    for announcement in request_views.unannounced(custody()):
-        shown = show_id(REQUEST, announcement.request_id)
-        emit_event(
-            event=announcement.event,
-            resource={
-                "prefect.resource.id": f"custody.request.{shown}",
-                "custody.kind": announcement.kind,
-            },
-            payload={"request_id": shown, "kind": announcement.kind},
-        )
-        announced += request_views.mark_announced(custody(), announcement)
-    return announced
-

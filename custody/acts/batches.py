@@ -52,7 +52,7 @@ def open_reader(custody: Custody, source_name: str, location: str | None) -> Rea
 
 def dataset_of(custody: Custody, name: str) -> Dataset:
     """Return the policy's dataset, or the fixed one of consents."""
-    return consents_dataset() if name == CONSENTS else custody.policy.dataset(name)
+    return consents_dataset(custody.policy) if name == CONSENTS else custody.policy.dataset(name)
 
 
 def open_batch(

@@ -195,7 +195,7 @@ def _record_once(custody: Custody, actor: Actor, batch: Batch, chunk: Chunk) -> 
 
 def _known_customer(custody: Custody, batch: Batch, chunk: Chunk) -> UUID:
     """Return whose consent it is that was recorded before."""
-    dataset = consents_dataset()
+    dataset = consents_dataset(custody.policy)
     row = normalise_rows(dataset, chunk.rows, custody.zone)[0]
     with transaction(custody.data) as connection:
         references = references_of(custody, dataset, batch.namespace, _values(row))
@@ -206,7 +206,7 @@ def _known_customer(custody: Custody, batch: Batch, chunk: Chunk) -> UUID:
 
 
 def _draft(custody: Custody, connection: Connection, batch: Batch, chunk: Chunk) -> _Draft:
-    dataset = consents_dataset()
+    dataset = consents_dataset(custody.policy)
     normalised = normalise_rows(dataset, chunk.rows, custody.zone)
     verdict = check_chunk(dataset, consent_scope(dataset), normalised, today=custody.today())
     rows = [_row(custody, dataset, batch, one, verdict) for one in normalised]
@@ -346,7 +346,7 @@ def _document(
     custody: Custody, key: DataKey, values: Mapping[str, Value], consent_id: UUID, customer: UUID
 ) -> bytes | None:
     """Return guardian and evidence reference under the customer's consent key."""
-    dataset = consents_dataset()
+    dataset = consents_dataset(custody.policy)
     told = {name: values[name] for name in _SEALED if name in values}
     if not told:
         return None
@@ -355,7 +355,7 @@ def _document(
 
 
 def _held(custody: Custody, batch: Batch, chunk: int, row: _Row) -> QuarantinedRow:
-    dataset = consents_dataset()
+    dataset = consents_dataset(custody.policy)
     kept = IntakeRow(
         number=row.number,
         values=to_payload(dataset, row.values),

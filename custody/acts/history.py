@@ -2,7 +2,9 @@
 
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
+from custody.database import ledger as tables
 from custody.database.engine import transaction
+from custody.database.ledger import RunEntry
 
 
 def record_run(custody: Custody, actor: Actor, flow: str, what: str, state: str) -> None:
@@ -15,3 +17,9 @@ def record_run(custody: Custody, actor: Actor, flow: str, what: str, state: str)
     """
     with transaction(custody.data) as connection:
         record(connection, custody, actor, f"run:flow:{what}", {"flow": flow, "state": state})
+
+
+def runs_in_ledger(custody: Custody) -> list[RunEntry]:
+    """Return the last that the ledger says of each flow run."""
+    with transaction(custody.data) as connection:
+        return tables.run_entries(connection)

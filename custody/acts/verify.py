@@ -53,12 +53,6 @@ def verify_installation(custody: Custody, *, deep: bool = False) -> Verified:
     )
 
 
-def runs_in_ledger(custody: Custody) -> list[str]:
-    """Return the id of every flow run the ledger names."""
-    with transaction(custody.data) as connection:
-        return tables.runs_named(connection)
-
-
 def _verify_policies(custody: Custody) -> int:
     with transaction(custody.data) as connection:
         versions = installation_tables.policy_versions(connection)

@@ -1,6 +1,7 @@
 """Statements on the ledger: append through its one function, read in order."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -13,9 +14,10 @@ _PAGE = text(
     " WHERE seq > :after ORDER BY seq LIMIT :most"
 )
 _HEAD = text("SELECT seq, hash FROM ledger.head")
-_RUNS = text(
-    "SELECT DISTINCT body::jsonb ->> 'run' AS run FROM ledger.entries"
-    " WHERE body::jsonb ->> 'run' <> '' ORDER BY run"
+_RUN_ENTRIES = text(
+    "SELECT body::jsonb ->> 'run' AS run_id, body::jsonb #>> '{facts,flow}' AS flow,"
+    " body::jsonb #>> '{facts,state}' AS state FROM ledger.entries"
+    " WHERE event IN ('run:flow:started', 'run:flow:ended') ORDER BY seq"
 )
 _PAGE_SIZE: Final = 5000
 
@@ -24,6 +26,15 @@ def append_entry(connection: Connection, event: str, body: bytes) -> int:
     """Append an entry as the last statement of a transaction and return its number."""
     parameters = {"event": event, "body": body.decode()}
     return int(connection.execute(_APPEND, parameters).scalar_one())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEntry:
+    """What the ledger says of a flow run: its flow, and the state it was last seen in."""
+
+    run_id: str
+    flow: str
+    state: str
 
 
 def read_entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
@@ -42,6 +53,7 @@ def read_head(connection: Connection) -> Head:
     return Head(**connection.execute(_HEAD).one()._mapping)
 
 
-def runs_named(connection: Connection) -> list[str]:
-    """Return the id of every flow run that any entry names."""
-    return list(connection.execute(_RUNS).scalars())
+def run_entries(connection: Connection) -> list[RunEntry]:
+    """Return the last that the ledger says of each flow run it saw begin or end."""
+    rows = (RunEntry(**row._mapping) for row in connection.execute(_RUN_ENTRIES))
+    return list({entry.run_id: entry for entry in rows}.values())
