@@ -52,7 +52,7 @@ def encrypt_to(path: Path, key: str, pieces: Iterator[bytes]) -> Sealed:
     Raises:
         UsageError: ``key`` is not an age public key.
         PackageFailedError: The encryption failed.
-        Exception: Whatever ``pieces`` raises, unchanged.
+        BaseException: Whatever ``pieces`` raises, unchanged.
     """
     recipient = parse_recipient(key)
     source = _Source(pieces)
@@ -77,7 +77,7 @@ class _Source(io.RawIOBase):
         super().__init__()
         self._pieces = pieces
         self._rest = b""
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     def readable(self) -> bool:
         """Return True: this is all it can do."""
@@ -90,7 +90,7 @@ class _Source(io.RawIOBase):
                 self._rest = next(self._pieces)
         except StopIteration:
             return b""
-        except Exception as failure:
+        except BaseException as failure:
             self.failure = failure
             raise
         cut = len(self._rest) if size < 0 else size

@@ -11,6 +11,7 @@ from conftest import Databases
 
 from custody.acts.context import Actor, Custody
 from custody.acts.read import READ, Reading, read
+from custody.acts.recording import record
 from custody.acts.request_state import ACTS
 from custody.acts.request_views import show_request
 from custody.acts.requests import edit_request, file_request
@@ -22,8 +23,8 @@ from custody.acts.transfer import decide_transfer
 from custody.acts.vote import VoteReceipt, cast_vote, vote_token
 from custody.approval import CLEAR, MASKED, TRANSFER, USE, Ask, Request, ask_digest, read_digest
 from custody.consent import PURPOSE, RECIPIENT, SENSITIVE, Consent
-from custody.database.consents import NewConsent, add_consents
-from custody.database.customers import add_customers
+from custody.database.consents import NewConsent, add_consents, withdraw_consents
+from custody.database.customers import add_customers, lock_customers
 from custody.database.engine import transaction
 from custody.database.records import copy_records, open_period
 from custody.identifiers import GRANT, random_id, show_id, time_ordered_id
@@ -253,6 +254,14 @@ class House:
             copy_records(connection, [row])
             add_consents(connection, [self._consent(customer, *kind) for kind in kinds])
         return customer
+
+    def withdraw(self, customer: UUID, purpose: str, recipient: str = "") -> int:
+        """Withdraw a consent as the act does, and return the number of its ledger entry."""
+        with transaction(self.custody.data) as connection:
+            lock_customers(connection, [customer])
+            count = withdraw_consents(connection, customer, purpose, recipient, self.clock())
+            facts = {"purpose": purpose, "consents": count}
+            return record(connection, self.custody, SHELL, "consent:subject:withdrawn", facts)
 
     def _consent(self, customer: UUID, purpose: str, kind: str, recipient: str) -> NewConsent:
         facts = Consent(
