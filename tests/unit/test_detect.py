@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_catalogue import SHANGHAI, field
+from test_normalise import CONFUSABLE_DIGITS, FOLDABLE_DIGITS
 
 from custody.detect import Detection, detect, kinds_in
 from custody.normalise import normalise_value
-from test_normalise import CONFUSABLE_DIGITS, FOLDABLE_DIGITS
 
 ID = "11010519491231002X"
 CARD = "6222021234567890128"

@@ -10,6 +10,7 @@ import pytest
 from source_values import HEADER, opened, rows_of, table, workbook, write
 
 from custody.errors import CustodyError
+from custody.rows import RawRow
 from custody.sources import SourceError
 
 
@@ -42,6 +43,14 @@ def test_devices_and_impossible_names_are_refused(place: str) -> None:
         rows_of(opened(place))
 
 
+def _read(place: Path, kind: str, chunk_rows: int = 50) -> list[RawRow] | str:
+    """Return the rows, or what the refusal says."""
+    try:
+        return rows_of(opened(place, kind, chunk_rows=chunk_rows))
+    except CustodyError as error:
+        return str(error)
+
+
 def _rubbish(seed: int) -> bytes:
     """Return a sound file that was damaged in a few places."""
     chance = random.Random(seed)
@@ -62,12 +71,9 @@ def test_a_damaged_file_is_refused_or_read_the_same_in_one_go_and_in_chunks(
     tmp_path: Path, seed: int
 ) -> None:
     place = write(tmp_path, _rubbish(seed))
-    try:
-        whole = rows_of(opened(place, chunk_rows=100_000))
-    except CustodyError as error:
-        assert "王" not in str(error)
-        return
-    assert rows_of(opened(place, chunk_rows=7)) == whole
+    whole = _read(place, "csv", chunk_rows=100_000)
+    assert _read(place, "csv", chunk_rows=7) == whole
+    assert isinstance(whole, list) or "王" not in whole
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -76,10 +82,8 @@ def test_a_damaged_workbook_is_refused_or_read(tmp_path: Path, seed: int) -> Non
     content = bytearray(workbook([["客户号", "姓名"], *([f"C{n}", "王"] for n in range(50))]))
     for _ in range(chance.randint(1, 20)):
         content[chance.randrange(len(content))] = chance.randrange(256)
-    try:
-        rows_of(opened(write(tmp_path, bytes(content)), "xlsx"))
-    except CustodyError as error:
-        assert "王" not in str(error)
+    found = _read(write(tmp_path, bytes(content)), "xlsx")
+    assert isinstance(found, list) or "王" not in found
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,17 @@
 """SQL: tables and queries of SQLite, names made to hurt, and what errors must not say."""
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from small_catalogue import customers, field
+from small_catalogue import SHANGHAI, customers, field
 from source_values import rows_of, source
 
 from custody.normalise import normalise_row
 from custody.policy.model import Dataset, FieldType
 from custody.rows import NumericCell
 from custody.sources import Reader, SourceError, open_source
-from small_catalogue import SHANGHAI
-
-CHINOOK = Path(
-    os.environ.get("CUSTODY_CHINOOK", Path(__file__).parents[3] / "shared" / "data" / "chinook")
-)
-FILE = CHINOOK / "Chinook_Sqlite.sqlite"
 
 
 def database(folder: Path, *statements: str) -> Path:
@@ -199,7 +192,7 @@ def test_a_damaged_database_is_refused(tmp_path: Path, legacy: Path) -> None:
             rows_of(opened(place, table="clients"))
 
 
-def test_the_digest_follows_the_values_and_not_the_place(legacy: Path, tmp_path: Path) -> None:
+def test_the_digest_follows_the_values_and_not_the_place(legacy: Path) -> None:
     def digest() -> bytes:
         fed: list[bytes] = []
         with opened(legacy, table="clients") as reader:
@@ -231,15 +224,15 @@ def invoices() -> Dataset:
     )
 
 
-@pytest.mark.skipif(not FILE.is_file(), reason="needs the Chinook database (CUSTODY_CHINOOK)")
-def test_chinook_is_read_as_its_own_sql_says() -> None:
-    with closing(sqlite3.connect(f"file:{FILE}?mode=ro", uri=True)) as connection:
+def test_chinook_is_read_as_its_own_sql_says(chinook: Path) -> None:
+    place = chinook / "Chinook_Sqlite.sqlite"
+    with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as connection:
         (count, total) = connection.execute(
             "SELECT count(*), sum(CAST(Total * 100 + 0.5 AS INTEGER)) FROM Invoice"
         ).fetchone()
     reader = open_source(
         source("sql", table="Invoice", dataset="transactions"),
-        location=f"sqlite:///{FILE}",
+        location=f"sqlite:///{place}",
         dataset=invoices(),
         chunk_rows=100,
         environment={},

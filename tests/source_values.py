@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from openpyxl import Workbook
 from small_catalogue import customers
 
 from custody.policy.model import Source
@@ -67,8 +68,6 @@ def table(lines: Sequence[str] = ROWS, header: str = HEADER, end: str = "\r\n") 
 
 def workbook(rows: Sequence[Sequence[object]]) -> bytes:
     """Return a workbook with one sheet."""
-    from openpyxl import Workbook
-
     book = Workbook()
     for row in rows:
         book.active.append(list(row))
