@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ASK_SECONDS = 5.0
-OK = 200
+GOOD = range(200, 300)
 
 
 class ApiUnreachableError(ConnectionError):
@@ -36,6 +36,6 @@ def ask(api_url: str, path: str, body: object = None) -> Any:  # noqa: ANN401  (
         raise ApiUnreachableError from None
     finally:
         connection.close()
-    if answer.status != OK:
+    if answer.status not in GOOD:
         raise ApiUnreachableError
     return json.loads(text) if text else None

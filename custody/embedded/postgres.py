@@ -4,8 +4,8 @@ Reached only over a Unix socket in a folder of mode 0700, by SCRAM with random p
 data checksums. How it runs as root: ``launch`` and ADR 0003.
 """
 
-import os
 import signal
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -129,12 +129,14 @@ class EmbeddedPostgres:
             raise BinariesMissingError(f"the cluster was made by PostgreSQL {kept}")
 
     def _is_ready(self) -> bool:
-        """Ask the server's own status file; one left by a killed server names a dead process."""
+        """Ask the server's status file, and its socket, which a killed server no longer answers."""
         try:
             lines = (self.home.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
-            os.kill(int(lines[0]), 0)
-            return lines[STATUS_LINE].strip() == "ready"
-        except PermissionError:
-            return True
-        except (FileNotFoundError, IndexError, ValueError, ProcessLookupError):
+            return lines[STATUS_LINE].strip() == "ready" and self._answers()
+        except (FileNotFoundError, IndexError):
             return False
+
+    def _answers(self) -> bool:
+        where = self.endpoints
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(where.socket_dir / f".s.PGSQL.{where.port}")) == 0
