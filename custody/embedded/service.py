@@ -32,6 +32,9 @@ from custody.embedded.warden import Order
 
 PATIENCE_SECONDS = 90.0
 POLL_SECONDS = 0.02
+# What a killed server leaves (children still ending, a port) may be in the way for a moment.
+STARTS = 3
+PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,15 +123,16 @@ class Service:
     def _start_or_join(self) -> None:
         """Find the service answering or start it; the remains of a killed one go first."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        started = False
+        starts = 0
         while not (self.alive and self.ready()):
             if time.monotonic() > deadline:
                 raise self._failed("did not answer in time")
             if not self.alive:
-                if started:
+                if starts == STARTS:
                     raise self._failed("ended while starting")
+                time.sleep(starts * PAUSE_SECONDS)
                 self._start()
-                started = True
+                starts += 1
             time.sleep(POLL_SECONDS)
 
     def _start(self) -> None:
