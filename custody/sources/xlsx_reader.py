@@ -17,7 +17,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, Self, cast
 from xml.etree.ElementTree import ParseError
 
 from custody.errors import QualityGateError, Reason
@@ -30,6 +30,7 @@ from custody.sources.reader import SourceError, Span, spans_of
 if TYPE_CHECKING:
     from openpyxl.workbook import Workbook
     from openpyxl.worksheet._read_only import ReadOnlyWorksheet
+    from openpyxl.worksheet.worksheet import Worksheet
 
 _Cells = Sequence[object]
 
@@ -159,8 +160,8 @@ class XlsxReader:
         sheet = _sheet(self._book, self._source)
         # What the file says about its own size is often wrong, and rows beyond it would be lost.
         sheet.reset_dimensions()
-        rows: Iterator[_Cells] = sheet.iter_rows(max_col=columns, values_only=True)
-        return rows
+        # A read-only sheet borrows the method of a class it does not inherit from.
+        return cast("Worksheet", sheet).iter_rows(max_col=columns, values_only=True)
 
     def _data_rows(self) -> Iterator[_Cells]:
         # One column more than the header, so that a cell beyond it shows.
