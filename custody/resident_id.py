@@ -21,8 +21,11 @@ _CHECK: Final = "10X98765432"
 _NEW_FORM: Final = re.compile(r"[0-9]{17}[0-9X]\Z")
 _OLD_FORM: Final = re.compile(r"[0-9]{15}\Z")
 _REGIONS: Final = frozenset(
-    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65"
-    " 71 81 82 83".split()
+    map(
+        str,
+        (*range(11, 16), *range(21, 24), *range(31, 38), *range(41, 47), *range(50, 55))
+        + (*range(61, 66), 71, *range(81, 84)),
+    )
 )
 _EARLIEST_YEAR: Final = 1850
 

@@ -19,7 +19,7 @@ __all__ = ["Reader", "SourceError", "Span", "open_source"]
 _REFERENCE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
 
 
-def open_source(  # noqa: PLR0913 - what opening needs, all by name
+def open_source(
     source: Source,
     *,
     location: str | None,

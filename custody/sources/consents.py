@@ -100,7 +100,7 @@ def _evidence_fields() -> tuple[Field, ...]:
     )
 
 
-def _field(  # noqa: PLR0913 - a catalogue entry in one line each
+def _field(
     number: int,
     name: str,
     title: str,

@@ -73,5 +73,7 @@ def test_what_the_caller_knows_of_the_subject_goes_before_the_row() -> None:
         (date(2012, 2, 29), date(2026, 3, 1), False),
     ],
 )
-def test_the_fourteenth_birthday_is_reached_on_its_day(born: date, on: date, young: bool) -> None:
+def test_the_fourteenth_birthday_is_reached_on_its_day(
+    born: date, on: date, *, young: bool
+) -> None:
     assert under_age(born, on) is young
