@@ -21,11 +21,18 @@ _CHECK: Final = "10X98765432"
 _NEW_FORM: Final = re.compile(r"[0-9]{17}[0-9X]\Z")
 _OLD_FORM: Final = re.compile(r"[0-9]{15}\Z")
 _REGIONS: Final = frozenset(
-    map(
-        str,
-        (*range(11, 16), *range(21, 24), *range(31, 38), *range(41, 47), *range(50, 55))
-        + (*range(61, 66), 71, *range(81, 84)),
+    str(code)
+    for first, last in (
+        (11, 15),
+        (21, 23),
+        (31, 37),
+        (41, 46),
+        (50, 54),
+        (61, 65),
+        (71, 71),
+        (81, 83),
     )
+    for code in range(first, last + 1)
 )
 _EARLIEST_YEAR: Final = 1850
 
