@@ -1,0 +1,117 @@
+"""Prefect's server and worker on the embedded PostgreSQL."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from owners import Owner, modes, processes_of, wait_until_none_is_left
+from schedules import deploy_cron, wait_for_scheduled_runs
+
+from custody.embedded.home import Home
+from custody.embedded.http import ApiUnreachableError, ask
+from custody.embedded.prefect_server import free_port
+from custody.embedded.processes import server_environment
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Owner, Path]]:
+    home = tmp_path_factory.mktemp("home", numbered=True)
+    with Owner(home, "prefect", "worker") as running:
+        yield running, home
+    assert wait_until_none_is_left(home) == {}
+
+
+def test_a_cron_makes_scheduled_runs(owner: tuple[Owner, Path]) -> None:
+    """With SQLAlchemy 2.1 the scheduler fails every minute and nobody notices (ADR 0002)."""
+    api_url = owner[0].api_url
+    runs = wait_for_scheduled_runs(api_url, deploy_cron(api_url, "cron"))
+    assert runs
+    assert runs[0]["next_scheduled_start_time"].endswith(("T18:00:00Z", "T18:00:00+00:00"))
+
+
+def test_it_listens_on_loopback_only(owner: tuple[Owner, Path]) -> None:
+    address = urlsplit(owner[0].api_url)
+    assert address.hostname == "127.0.0.1"
+    port = f"{address.port:04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    listening = {line.split()[1] for line in lines if line.split()[3] == "0A"}
+    assert {one for one in listening if one.endswith(f":{port}")} == {f"0100007F:{port}"}
+
+
+def test_it_keeps_its_data_in_postgresql_and_nothing_open_to_others(
+    owner: tuple[Owner, Path],
+) -> None:
+    home = owner[1]
+    assert list(home.rglob("prefect.db")) == []
+    assert modes(home) == {}
+
+
+def test_it_runs_the_services_that_custody_relies_on(owner: tuple[Owner, Path]) -> None:
+    settings = ask(owner[0].api_url, "/admin/settings")
+    services = settings["server"]["services"]
+    for name in ("scheduler", "triggers", "task_run_recorder", "event_persister", "late_runs"):
+        assert services[name]["enabled"], name
+    assert services["task_run_recorder"]["batch_size"] == 100
+    assert not settings["server"]["analytics_enabled"]
+
+
+def test_a_worker_is_online(owner: tuple[Owner, Path]) -> None:
+    workers = ask(owner[0].api_url, "/work_pools/custody/workers/filter", {})
+    assert [worker["status"] for worker in workers] == ["ONLINE"]
+
+
+def test_another_command_joins_the_same_server(owner: tuple[Owner, Path]) -> None:
+    before = processes_of(owner[1])
+    with Owner(owner[1], "prefect", "worker") as second:
+        assert second.api_url == owner[0].api_url
+    assert set(before) - set(processes_of(owner[1])) == set()
+    assert ask(owner[0].api_url, "/health") is True
+
+
+@pytest.mark.parametrize("ending", ["interrupt", "terminate", "kill"])
+def test_nothing_is_left_behind(ending: str, short_tmp: Path) -> None:
+    running = Owner(short_tmp, "prefect", "worker")
+    endings = {
+        "interrupt": running.interrupt,
+        "terminate": lambda: running.kill(signal.SIGTERM),
+        "kill": running.kill,
+    }
+    assert len(processes_of(short_tmp)) > 6
+    endings[ending]()
+    assert wait_until_none_is_left(short_tmp, 40) == {}
+    with pytest.raises(ApiUnreachableError):
+        ask(running.api_url, "/health")
+
+
+def test_a_caller_s_own_prefect_settings_reach_the_server_not(short_tmp: Path) -> None:
+    caller = {
+        "PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:///x.db",
+        "PREFECT_SERVER_API_PORT": "4200",
+        "CUSTODY_DATABASE_URL": "postgresql+psycopg://a:geheim@b/c",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": os.defpath,
+        "NO_PROXY": "example.org",
+    }
+    told = server_environment(
+        caller, database_url="postgresql+asyncpg://", port=4999, home=Home.open(short_tmp)
+    )
+    assert told["PREFECT_API_DATABASE_CONNECTION_URL"] == "postgresql+asyncpg://"
+    assert told["PREFECT_SERVER_API_PORT"] == "4999"
+    assert told["PATH"] == os.defpath
+    assert told["NO_PROXY"] == "example.org,127.0.0.1,localhost"
+    assert not {"PYTHONDONTWRITEBYTECODE", "CUSTODY_DATABASE_URL"} & set(told)
+
+
+def test_the_last_port_is_taken_again_unless_it_is_busy() -> None:
+    port = free_port(0)
+    assert free_port(port) == port
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        assert free_port(port) != port
