@@ -186,14 +186,14 @@ def parse_request(body: str) -> Request:
     """
     try:
         plain = dict(parse_canonical(body.encode()))
-        if plain.pop("v") != FORMAT:
-            raise ValueError(FORMAT)
-        return Request(**(plain | _read_plain(plain)))
+        return Request(**(plain | _read_plain(plain, plain.pop("v"))))
     except (CanonicalError, UsageError, KeyError, TypeError, ValueError):
         raise RefusedError("request", (Reason(code="digest_mismatch"),)) from None
 
 
-def _read_plain(plain: Mapping[str, Any]) -> dict[str, Any]:
+def _read_plain(plain: Mapping[str, Any], version: int) -> dict[str, Any]:
+    if version != FORMAT:
+        raise ValueError(version)
     until, requester = plain["until"], plain["requester"]
     return {
         "installation": read_id(INSTALLATION, plain["installation"]),

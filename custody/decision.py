@@ -92,9 +92,7 @@ def clear_levels(policy: Policy, request: Request) -> dict[str, Level]:
         return {}
     dataset = policy.dataset(request.dataset)
     return {
-        name: dataset.field(name).level
-        for name, shown in request.fields.items()
-        if shown == CLEAR
+        name: dataset.field(name).level for name, shown in request.fields.items() if shown == CLEAR
     }
 
 
@@ -153,8 +151,10 @@ def _recipient_reasons(policy: Policy, request: Request, today: date) -> list[Re
     if request.purpose not in recipient.contract.purposes:
         reasons.append(Reason(code="purpose_not_permitted", about=recipient.name))
     permitted = recipient.fields.get(request.dataset, frozenset())
-    for name in sorted(request.fields.keys() - permitted):
-        reasons.append(Reason(code="fields_not_necessary", about=f"{recipient.name}.{name}"))
+    reasons += [
+        Reason(code="fields_not_necessary", about=f"{recipient.name}.{name}")
+        for name in sorted(request.fields.keys() - permitted)
+    ]
     if recipient.country != HOME and export_blocks(policy, today):
         reasons.append(Reason(code="country_not_permitted", about=recipient.country))
     return reasons

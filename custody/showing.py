@@ -19,10 +19,8 @@ GENERAL_ONLY = Level.GENERAL.rank
 def in_clear(field: Field, asked: str, sealed_at: Level, reach: int) -> bool:
     """Whether the value may be shown as it is.
 
-    Args:
-        asked: ``clear`` or ``masked``, as granted.
-        sealed_at: The level of the compartment it was sealed in.
-        reach: The rank up to which raised values may be shown.
+    It was granted as ``asked``, ``clear`` or ``masked``, and lies in the compartment
+    ``sealed_at``; raised values may be shown up to the rank ``reach``.
     """
     return asked == CLEAR and sealed_at.rank <= max(field.level.rank, reach)
 
@@ -30,7 +28,7 @@ def in_clear(field: Field, asked: str, sealed_at: Level, reach: int) -> bool:
 def show_value(
     field: Field, value: Value | None, *, asked: str, sealed_at: Level, reach: int
 ) -> str:
-    """Return the value as text, masked unless it may be shown in clear; empty where there is none."""
+    """Return the value as text, masked unless it may be shown in clear; empty without one."""
     if value is None:
         return ""
     if in_clear(field, asked, sealed_at, reach):

@@ -99,7 +99,7 @@ class Signer:
     sign: Callable[[bytes], bytes]
 
 
-def make_token(  # noqa: PLR0913 - what every statement says
+def make_token(
     signer: Signer,
     typ: str,
     own: Mapping[str, str | int],
@@ -110,9 +110,8 @@ def make_token(  # noqa: PLR0913 - what every statement says
 ) -> str:
     """Return a signed statement as a token.
 
-    Args:
-        own: The fields that only this type has.
-        at: When it is issued; it may be used until ``at`` + ``lasts``.
+    ``own`` are the fields that only this type has; it may be used from ``at`` for as long as it
+    ``lasts``.
     """
     issued = int(at.timestamp())
     fields = {

@@ -119,9 +119,7 @@ def count_approvals(connection: Connection, row: RequestRow) -> int:
     return sum(vote.decision == APPROVE for vote in votes)
 
 
-def _decide(
-    custody: Custody, people: dict[UUID, Person], request: Request
-) -> tuple[Decision, str]:
+def _decide(custody: Custody, people: dict[UUID, Person], request: Request) -> tuple[Decision, str]:
     blocking, notes = split_reasons(present_reasons(custody, people, request))
     needed = 0 if blocking else approvals_needed(custody.policy, request)
     state = REFUSED if blocking else AWAITING if needed else APPROVED
@@ -143,9 +141,7 @@ def _decided(
     return _stored(row, votes, approvals_needed(custody.policy, request), request)
 
 
-def _stored(
-    row: RequestRow, votes: int, needed: int, request: Request | None = None
-) -> Decision:
+def _stored(row: RequestRow, votes: int, needed: int, request: Request | None = None) -> Decision:
     blocking, notes = split_reasons(read_reasons(row))
     if row.state == REJECTED:
         blocking = (Reason(code="request_not_open", about=REJECTED),)

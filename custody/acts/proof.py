@@ -3,10 +3,10 @@
 Two kinds of key speak. A person's **long-term key** votes, enrols others and opens sessions; a
 **session key**, which the long-term key vouched for, signs requests and reads. Either way:
 
-1. the statement is parsed strictly; 2. the person is locked (design §7: staff before requests) and
-the key loaded; 3. the signature is verified. To here the first failure ends it. Then all reasons are
-gathered: 4. the person works here, the key is not revoked, the session runs; 5. the statement is of
-now. 6. The statement is used up.
+1. the statement is parsed strictly; 2. the person is locked (design §7: staff before requests)
+and the key loaded; 3. the signature is verified. To here the first failure ends it. Then all
+reasons are gathered: 4. the person works here, the key is not revoked, the session runs; 5. the
+statement is of now. 6. The statement is used up.
 """
 
 from collections.abc import Callable, Iterable
@@ -45,9 +45,8 @@ def verify_person(
 ) -> tuple[Person, list[Reason]]:
     """Verify a statement signed with a long-term key (steps 2 to 5).
 
-    Args:
-        people: The locked members of staff, among them the signer.
-        most: How many seconds such a statement may last.
+    The signer is among ``people``, who are locked; ``most`` is how many seconds such a statement
+    may last.
 
     Returns:
         The signer, and every reason of steps 4 and 5 why the statement does not count.

@@ -62,7 +62,7 @@ class _Permission:
         return show_id(GRANT, self.grant.id)
 
 
-def read(  # noqa: PLR0913 - what a reading is signed for
+def read(
     custody: Custody,
     actor: Actor,
     token: str,

@@ -1,9 +1,9 @@
 """A request's life, and whether it still is what was filed.
 
-    draft → filed → refused
-                  → approved → granted | delivered        (nobody has to approve it)
-                  → awaiting → approved → granted | delivered
-                             → rejected
+draft → filed → refused
+              → approved → granted | delivered        (nobody has to approve it)
+              → awaiting → approved → granted | delivered
+                         → rejected
 """
 
 import json

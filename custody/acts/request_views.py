@@ -1,4 +1,4 @@
-"""What people and tasks see of requests: as custody reads them from its own tables, never elsewhere."""
+"""What people and tasks see of requests, as custody reads them from its own tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Filing: asked for in names, signed, and frozen row by row.
 
-A request without a signature is a **draft**: nobody asked for it until somebody signs it, who then is
-its requester (threats T31). An edit is the next revision: votes on the one before count no longer.
+A request without a signature is a **draft**: nobody asked for it until somebody signs it, who
+then is its requester (threats T31). An edit is the next revision: votes on the one before count
+no longer.
 """
 
 from collections.abc import Mapping
@@ -57,9 +58,8 @@ class _Filing:
 def file_request(custody: Custody, actor: Actor, ask: Ask, token: str | None) -> UUID:
     """File what somebody asks for and return the request's id.
 
-    Args:
-        token: The session's signature on the ask (:func:`custody.approval.ask_digest`); without
-            one the request stays a draft.
+    ``token`` is the session's signature on the ask (:func:`custody.approval.ask_digest`); without
+    one the request stays a draft.
 
     Raises:
         UnknownNameError: The policy has no such dataset or field.
@@ -73,9 +73,7 @@ def file_request(custody: Custody, actor: Actor, ask: Ask, token: str | None) ->
             _put_draft(connection, custody, actor, ask, request_id)
         else:
             digest = ask_digest(custody.installation_id, ask)
-            filing = _Filing(
-                ask=ask, request_id=request_id, revision=1, digest=digest, token=token
-            )
+            filing = _Filing(ask=ask, request_id=request_id, revision=1, digest=digest, token=token)
             person = _verify(connection, custody, filing)
             _file(connection, custody, actor, filing, person)
     return request_id
@@ -99,9 +97,7 @@ def sign_draft(custody: Custody, actor: Actor, request_id: UUID, token: str) -> 
         _file(connection, custody, actor, filing, person)
 
 
-def edit_request(
-    custody: Custody, actor: Actor, request_id: UUID, ask: Ask, token: str
-) -> None:
+def edit_request(custody: Custody, actor: Actor, request_id: UUID, ask: Ask, token: str) -> None:
     """Put another ask in place of a request's: the next revision, for which nobody voted yet.
 
     Raises:

@@ -21,8 +21,8 @@ from custody.errors import RefusedError
 from custody.identifiers import SESSION, show_id, time_ordered_id
 from custody.keys.person import PersonKey
 from custody.keys.session import SessionKey, forget_session, read_session, write_session
-from custody.statements import ACT, SESSION as SESSION_STATEMENT
-from custody.statements import decode, encode, make_token, parse_token
+from custody.statements import ACT, decode, encode, make_token, parse_token
+from custody.statements import SESSION as SESSION_STATEMENT
 
 _SECONDS_A_MINUTE = 60
 

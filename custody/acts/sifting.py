@@ -43,8 +43,7 @@ def sift(
     3. Due: it is only stored and protected until it is destroyed (PIPL art. 47), hold or not.
     4. Where consent is the basis: it does not carry this, or no longer (art. 15, 23, 29).
 
-    Args:
-        corrected_too: Let corrected records pass; a grant covers the record, a package its version.
+    With ``corrected_too`` corrected records pass: a grant covers the record, a package its version.
     """
     refused = _without_consent(connection, custody, request, {row.customer_id for row in rows})
     codes = [_code(custody, row, refused, corrected_too=corrected_too) for row in rows]
@@ -105,14 +104,10 @@ def _consent_codes(
         notices = dict(custody.policy.notices)
         return recipient_reasons(consents, request.recipient, processing, notices)
     kinds = [PURPOSE, SENSITIVE] if _shows_sensitive(custody, request) else [PURPOSE]
-    return tuple(
-        code for kind in kinds for code in _use_codes(consents, request.purpose, kind, at)
-    )
+    return tuple(code for kind in kinds for code in _use_codes(consents, request.purpose, kind, at))
 
 
-def _use_codes(
-    consents: Iterable[Consent], purpose: str, kind: str, at: datetime
-) -> Iterable[str]:
+def _use_codes(consents: Iterable[Consent], purpose: str, kind: str, at: datetime) -> Iterable[str]:
     fitting = [one for one in consents if (one.purpose, one.kind) == (purpose, kind)]
     if not fitting:
         yield "consent_missing" if kind == PURPOSE else "separate_consent_missing"

@@ -62,9 +62,8 @@ def enrol(
     1. Enrolments come one at a time. 2. The person works here. 3. The key was never anybody's.
     4. Another officer signed for person, key and role; or this is one of the first two officers.
 
-    Args:
-        public_key: Raw Ed25519 public key, 32 bytes.
-        officer: The officer's token; None for the first two.
+    ``public_key`` is a raw Ed25519 key of 32 bytes, ``officer`` the officer's token, None for the
+    first two.
 
     Raises:
         RefusedError: With every reason.
@@ -94,7 +93,12 @@ def enrol(
             at=custody.now(),
         )
         who = signed_by(by, actor) if by else actor
-        facts: dict[str, object] = {"staff": person.shown, "kid": kid, "role": person.role, "token": officer or ""}
+        facts: dict[str, object] = {
+            "staff": person.shown,
+            "kid": kid,
+            "role": person.role,
+            "token": officer or "",
+        }
         record(connection, custody, who, "staff:key:enrolled", facts)
     return kid
 
@@ -205,7 +209,7 @@ def _first_officer_reasons(
     return [Reason(code="enrolment_needs_officer", about=person.shown)]
 
 
-def _vouch(  # noqa: PLR0913 - the statement, and what it must be about
+def _vouch(
     connection: Connection,
     custody: Custody,
     statement: Statement,

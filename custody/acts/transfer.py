@@ -1,14 +1,14 @@
 """Transfer: decided by rules, approved by two people, delivered once.
 
-What two people approved was frozen at filing. At delivery it is looked at again under the customers'
-locks, so that a consent withdrawn a moment before is honoured (threats T14)::
+What two people approved was frozen at filing. At delivery it is looked at again under the
+customers' locks, so that a consent withdrawn a moment before is honoured (threats T14)::
 
     delivered = approved - withdrawn - erased - corrected - fallen due        each counted
 
-The order of effects: the package is staged, encrypted, in a hidden folder; then one transaction notes
-delivery, manifest and ledger entry; then one rename publishes it. A crash before the commit leaves
-nothing but a staging folder that the next attempt overwrites; a crash after it leaves the rename,
-which the next attempt makes.
+The order of effects: the package is staged, encrypted, in a hidden folder; then one transaction
+notes delivery, manifest and ledger entry; then one rename publishes it. A crash before the commit
+leaves nothing but a staging folder that the next attempt overwrites; a crash after it leaves the
+rename, which the next attempt makes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +52,6 @@ from custody.packages.outbox import (
 )
 from custody.packages.sheet import Cell, write_sheet
 from custody.policy.model import Field, FieldType
-from custody.record import Value
 from custody.showing import GENERAL_ONLY, in_clear, show_value
 from custody.steps import reached
 
@@ -152,9 +151,7 @@ def _look_again(
     return _Approved(request=request, rows=rows, left_out=left_out, votes=votes)
 
 
-def _stage(
-    connection: Connection, custody: Custody, actor: Actor, approved: _Approved
-) -> Delivery:
+def _stage(connection: Connection, custody: Custody, actor: Actor, approved: _Approved) -> Delivery:
     request = approved.request
     place = _place(custody, request)
     recipient = custody.policy.recipient(request.recipient)
@@ -238,7 +235,7 @@ def _cells(
 
 
 def _cell(column: Field, revealed: Revealed, asked: str) -> Cell:
-    value: Value | None = revealed.values.get(column.name)
+    value = revealed.values.get(column.name)
     sealed_at = revealed.levels.get(column.name, column.level)
     numeric = column.type in _NUMBERS and in_clear(column, asked, sealed_at, GENERAL_ONLY)
     if numeric and not isinstance(value, str) and value is not None:

@@ -9,10 +9,11 @@ The steps of the approval protocol (``threats.md``), all in one transaction:
  5. ``iat - 60 s <= now <= exp``            11. at the threshold the request is approved
  6. one-time code: not part of this version
 
-Steps 1 to 3 stop at the first failure, for nothing an unauthenticated statement says is worth another
-look; 4 to 8 gather every reason. 11 precedes 10, because the ledger is locked last (design §7).
-Failures of steps 1 to 5 are counted in a transaction of their own, and lock the person out (5 in
-15 minutes for 30 minutes; 10 a day until another officer unlocks). One rejection ends the request.
+Steps 1 to 3 stop at the first failure, for nothing an unauthenticated statement says is worth
+another look; 4 to 8 gather every reason. 11 precedes 10, because the ledger is locked last
+(design §7). Failures of steps 1 to 5 are counted in a transaction of their own, and lock the
+person out (5 in 15 minutes for 30 minutes; 10 a day until another officer unlocks). One rejection
+ends the request.
 
 At delivery 3, 4, 7 and 8 are gone through again for each vote: a leaver's vote counts no longer.
 """
@@ -114,9 +115,7 @@ def recheck_votes(
 ) -> tuple[list[VoteRow], list[Reason]]:
     """Return the approvals that still count, and why others or too few do (3, 4, 7, 8 again).
 
-    Args:
-        request: The request as :func:`recompute` gave it, locked.
-        people: The voters, locked.
+    The request is locked and as :func:`recompute` gave it, the voters are locked as well.
     """
     good, reasons = [], []
     for vote in requests.votes_on(connection, request.id, request.revision):

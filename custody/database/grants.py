@@ -16,12 +16,11 @@ _LIST = text(
     " WHERE (CAST(:staff AS uuid) IS NULL OR staff_id = :staff) ORDER BY id"
 )
 _ADD = text(
-    f"INSERT INTO grants ({_COLUMNS}) VALUES (:id, :request_id, :staff_id, :dataset, :purpose,"
+    f"INSERT INTO grants ({_COLUMNS})"  # noqa: S608
+    " VALUES (:id, :request_id, :staff_id, :dataset, :purpose,"
     " CAST(:fields AS jsonb), :until, :granted_at, :revoked_at)"
 )
-_REVOKE = text(
-    "UPDATE grants SET revoked_at = :at WHERE staff_id = :staff AND revoked_at IS NULL"
-)
+_REVOKE = text("UPDATE grants SET revoked_at = :at WHERE staff_id = :staff AND revoked_at IS NULL")
 _DELIVERY = text(
     "SELECT request_id, delivered_at, rows, left_out, package_sha256, manifest, signature"
     " FROM deliveries WHERE request_id = :request"
@@ -73,20 +72,20 @@ def add_grant(connection: Connection, grant: Grant) -> None:
 
 def find_grant(connection: Connection, grant_id: UUID) -> Grant | None:
     """Return the grant and lock it against its revocation, None if there is none."""
-    row = connection.execute(_FIND, {"id": grant_id}).one_or_none()
-    return None if row is None else Grant(**row._mapping)
+    row = connection.execute(_FIND, {"id": grant_id}).mappings().one_or_none()
+    return None if row is None else Grant(**row)
 
 
 def grant_of(connection: Connection, request_id: UUID) -> Grant | None:
     """Return the grant a request led to, None if there is none yet."""
-    row = connection.execute(_OF_REQUEST, {"request": request_id}).one_or_none()
-    return None if row is None else Grant(**row._mapping)
+    row = connection.execute(_OF_REQUEST, {"request": request_id}).mappings().one_or_none()
+    return None if row is None else Grant(**row)
 
 
 def list_grants(connection: Connection, staff_id: UUID | None = None) -> list[Grant]:
     """Return a person's grants, or everybody's."""
-    rows = connection.execute(_LIST, {"staff": staff_id})
-    return [Grant(**row._mapping) for row in rows]
+    rows = connection.execute(_LIST, {"staff": staff_id}).mappings()
+    return [Grant(**row) for row in rows]
 
 
 def revoke_grants_of(connection: Connection, staff_id: UUID, at: datetime) -> int:
@@ -102,8 +101,8 @@ def add_delivery(connection: Connection, delivery: Delivery) -> None:
 
 def find_delivery(connection: Connection, request_id: UUID) -> Delivery | None:
     """Return what was delivered for a request, None if nothing was yet."""
-    row = connection.execute(_DELIVERY, {"request": request_id}).one_or_none()
+    row = connection.execute(_DELIVERY, {"request": request_id}).mappings().one_or_none()
     if row is None:
         return None
-    columns = dict(row._mapping)
+    columns = dict(row)
     return Delivery(**columns | {"signature": bytes(columns["signature"])})

@@ -191,14 +191,14 @@ def freeze(
 
 def frozen_rows(connection: Connection, request_id: UUID, revision: int) -> Iterator[FrozenRow]:
     """Yield the frozen rows in order of record id."""
-    rows = connection.execute(_FROZEN, {"request": request_id, "revision": revision})
-    return (FrozenRow(**row._mapping) for row in rows)
+    rows = connection.execute(_FROZEN, {"request": request_id, "revision": revision}).mappings()
+    return (FrozenRow(**row) for row in rows)
 
 
 def planned_rows(connection: Connection, plan_id: UUID) -> Iterator[FrozenRow]:
     """Yield the rows a plan would destroy, in order of record id."""
-    rows = connection.execute(_PLANNED, {"plan": plan_id})
-    return (FrozenRow(**row._mapping) for row in rows)
+    rows = connection.execute(_PLANNED, {"plan": plan_id}).mappings()
+    return (FrozenRow(**row) for row in rows)
 
 
 def customers_of(connection: Connection, request_id: UUID, revision: int) -> list[UUID]:
@@ -216,7 +216,7 @@ def present_rows(
     """Return the frozen rows, of these customers or all, beside the records as they are now."""
     chosen = None if customers is None else list(customers)
     row = {"request": request_id, "revision": revision, "customers": chosen}
-    return [PresentRow(**found._mapping) for found in connection.execute(_PRESENT, row)]
+    return [PresentRow(**found) for found in connection.execute(_PRESENT, row).mappings()]
 
 
 def candidate_rows(
@@ -228,13 +228,13 @@ def candidate_rows(
     """Return the records a request could cover, in order of record id."""
     chosen = None if customers is None else list(customers)
     row = {"dataset": dataset, "purpose": purpose, "customers": chosen}
-    return [PresentRow(**found._mapping) for found in connection.execute(_CANDIDATES, row)]
+    return [PresentRow(**found) for found in connection.execute(_CANDIDATES, row).mappings()]
 
 
 def votes_on(connection: Connection, request_id: UUID, revision: int) -> list[VoteRow]:
     """Return the votes on one revision of a request, oldest first."""
-    rows = connection.execute(_VOTES, {"request": request_id, "revision": revision})
-    return [VoteRow(**row._mapping) for row in rows]
+    rows = connection.execute(_VOTES, {"request": request_id, "revision": revision}).mappings()
+    return [VoteRow(**row) for row in rows]
 
 
 def add_vote(

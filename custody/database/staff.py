@@ -30,9 +30,7 @@ _OWNER = text("SELECT staff_id FROM staff_keys WHERE kid = :kid AND revoked_at I
 _KEYS = text("SELECT staff_id, kid FROM staff_keys WHERE revoked_at IS NULL")
 _ENROLLED_THEMSELVES = text("SELECT count(*) FROM staff_keys WHERE enrolled_by IS NULL")
 _KNOWN_KEY = text("SELECT count(*) FROM staff_keys WHERE kid = :kid OR public_key = :public_key")
-_REVOKE = text(
-    "UPDATE staff_keys SET revoked_at = :at WHERE staff_id = :id AND revoked_at IS NULL"
-)
+_REVOKE = text("UPDATE staff_keys SET revoked_at = :at WHERE staff_id = :id AND revoked_at IS NULL")
 _ADD_KEY = text(
     "INSERT INTO staff_keys (kid, staff_id, public_key, enrolled_at, enrolled_by, statement)"
     " VALUES (:kid, :staff_id, :public_key, :at, :by, :statement)"
@@ -48,8 +46,7 @@ _SESSION = text(
 _END = text("UPDATE sessions SET ended_at = :at WHERE id = :id AND ended_at IS NULL")
 _END_ALL = text("UPDATE sessions SET ended_at = :at WHERE staff_id = :staff AND ended_at IS NULL")
 _BURN = text(
-    "INSERT INTO burnt_statements (jti, until) VALUES (:jti, :until)"
-    " ON CONFLICT (jti) DO NOTHING"
+    "INSERT INTO burnt_statements (jti, until) VALUES (:jti, :until) ON CONFLICT (jti) DO NOTHING"
 )
 _FORGET_BURNT = text("DELETE FROM burnt_statements WHERE until < :before")
 _FAILURES = text(
@@ -92,25 +89,25 @@ def add_person(connection: Connection, person: Person, at: datetime, by: str) ->
 
 def find_person(connection: Connection, staff_id: UUID) -> Person | None:
     """Return the member of staff, None if there is none."""
-    row = connection.execute(_FIND, {"id": staff_id}).one_or_none()
-    return None if row is None else Person(**row._mapping)
+    row = connection.execute(_FIND, {"id": staff_id}).mappings().one_or_none()
+    return None if row is None else Person(**row)
 
 
 def list_people(connection: Connection) -> list[Person]:
     """Return every member of staff, those who left too."""
-    return [Person(**row._mapping) for row in connection.execute(_LIST)]
+    return [Person(**row) for row in connection.execute(_LIST).mappings()]
 
 
 def lock_people(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Person]:
     """Lock members of staff in order of id, against everything that looks at them."""
-    rows = connection.execute(_LOCK, {"ids": list(ids)})
-    return {row.id: Person(**row._mapping) for row in rows}
+    rows = connection.execute(_LOCK, {"ids": list(ids)}).mappings()
+    return {row["id"]: Person(**row) for row in rows}
 
 
 def share_people(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Person]:
     """Lock members of staff in order of id against leaving; others may do the same meanwhile."""
-    rows = connection.execute(_SHARE, {"ids": list(ids)})
-    return {row.id: Person(**row._mapping) for row in rows}
+    rows = connection.execute(_SHARE, {"ids": list(ids)}).mappings()
+    return {row["id"]: Person(**row) for row in rows}
 
 
 def deactivate(connection: Connection, staff_id: UUID) -> bool:
@@ -120,8 +117,8 @@ def deactivate(connection: Connection, staff_id: UUID) -> bool:
 
 def find_key(connection: Connection, staff_id: UUID, kid: str) -> StaffKey | None:
     """Return the key that ``kid`` names, if it is this person's, and lock it."""
-    row = connection.execute(_KEY, {"sub": staff_id, "kid": kid}).one_or_none()
-    return None if row is None else StaffKey(**row._mapping)
+    row = connection.execute(_KEY, {"sub": staff_id, "kid": kid}).mappings().one_or_none()
+    return None if row is None else StaffKey(**row)
 
 
 def owner_of_key(connection: Connection, kid: str) -> UUID | None:
@@ -168,9 +165,7 @@ def add_key(  # noqa: PLR0913 - one row's columns
     connection.execute(_ADD_KEY, row | {"statement": statement, "at": at})
 
 
-def add_session(
-    connection: Connection, session: SessionRow, kid: str, statement: str
-) -> None:
+def add_session(connection: Connection, session: SessionRow, kid: str, statement: str) -> None:
     """Add the session that the key ``kid`` opened by ``statement``."""
     row = {name: getattr(session, name) for name in SessionRow.__dataclass_fields__}
     connection.execute(_ADD_SESSION, row | {"kid": kid, "statement": statement})
@@ -178,8 +173,8 @@ def add_session(
 
 def find_session(connection: Connection, session_id: UUID) -> SessionRow | None:
     """Return the session and lock it against its end."""
-    row = connection.execute(_SESSION, {"id": session_id}).one_or_none()
-    return None if row is None else SessionRow(**row._mapping)
+    row = connection.execute(_SESSION, {"id": session_id}).mappings().one_or_none()
+    return None if row is None else SessionRow(**row)
 
 
 def end_session(connection: Connection, session_id: UUID, at: datetime) -> bool:

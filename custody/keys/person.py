@@ -14,8 +14,8 @@ Format, version 1, 128 bytes, integers big-endian::
         48    32  public key, raw
         80    48  private seed, encrypted (32), and tag (16)
 
-Argon2id (RFC 9106) turns passphrase and salt into the key that encrypts the private seed; bytes 0 to
-79 are its associated data, so that no parameter and no public key can be exchanged.
+Argon2id (RFC 9106) turns passphrase and salt into the key that encrypts the private seed; bytes 0
+to 79 are its associated data, so that no parameter and no public key can be exchanged.
 
 A key is called by its **kid**: the first 32 hexadecimal digits of SHA-256 over
 ``"custody/kid/v1" ‖ 0x00 ‖ public key``.
@@ -42,6 +42,8 @@ VERSION: Final = 1
 SUITE: Final = 1
 KEY_BYTES: Final = 32
 KID_DIGITS: Final = 32
+_MOST_PASSES: Final = 64
+_MOST_MEMORY_KIB: Final = 1024 * 1024
 _HEADER: Final = struct.Struct(">8sBBHII16s12s32s")
 _FILE_BYTES: Final = _HEADER.size + KEY_BYTES + 16
 
@@ -71,9 +73,9 @@ class Cost:
     def bearable(self) -> bool:
         """Whether a file that asks for this much is worth an attempt."""
         return (
-            1 <= self.iterations <= 64
-            and 1 <= self.lanes <= 64
-            and 8 * self.lanes <= self.memory_kib <= 2 * 1024 * 1024
+            1 <= self.iterations <= _MOST_PASSES
+            and 1 <= self.lanes <= _MOST_PASSES
+            and 8 * self.lanes <= self.memory_kib <= _MOST_MEMORY_KIB
         )
 
 
@@ -148,9 +150,7 @@ def _encode(key: PersonKey, passphrase: bytes, cost: Cost) -> bytes:
         nonce,
         key.public,
     )
-    sealed = _cipher(passphrase, salt, cost).encrypt(
-        nonce, key.private.private_bytes_raw(), header
-    )
+    sealed = _cipher(passphrase, salt, cost).encrypt(nonce, key.private.private_bytes_raw(), header)
     return header + sealed
 
 

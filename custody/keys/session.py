@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -64,16 +64,7 @@ def read_session(path: Path) -> SessionKey:
         UsageError: There is no session there: log in.
     """
     try:
-        document = json.loads(path.read_bytes())
-        if document["format"] != FORMAT:
-            raise KeyError(FORMAT)
-        return SessionKey(
-            installation=read_id(INSTALLATION, document["installation"]),
-            session_id=read_id(SESSION, document["session"]),
-            staff_id=read_id(STAFF, document["staff"]),
-            expires_at=datetime.fromisoformat(document["expires_at"]),
-            private=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(document["key"])),
-        )
+        return _session(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, UsageError):
         raise UsageError("no session: log in first") from None
 
@@ -81,3 +72,15 @@ def read_session(path: Path) -> SessionKey:
 def forget_session(path: Path) -> None:
     """Remove the session's file; running it again is success."""
     path.unlink(missing_ok=True)
+
+
+def _session(document: dict[str, Any]) -> SessionKey:
+    if document["format"] != FORMAT:
+        raise KeyError(FORMAT)
+    return SessionKey(
+        installation=read_id(INSTALLATION, document["installation"]),
+        session_id=read_id(SESSION, document["session"]),
+        staff_id=read_id(STAFF, document["staff"]),
+        expires_at=datetime.fromisoformat(document["expires_at"]),
+        private=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(document["key"])),
+    )

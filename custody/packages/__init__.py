@@ -1,1 +1,1 @@
-"""Packages to recipients: a sheet that no spreadsheet can mistake, encrypted, with a signed manifest."""
+"""Packages to recipients: a sheet no spreadsheet mistakes, encrypted, with a signed manifest."""

@@ -1,10 +1,10 @@
 """Cells that no spreadsheet takes for a formula.
 
-A cell is taken for a formula by its first character: ``= + - @``, and tab or carriage return, which
-some programs drop before they look again. Their full-width forms count as well, and so does anything
-that begins so after spaces or invisible characters. Such a text gets an apostrophe in front, which
-spreadsheets show as text; numbers of the catalogue's numeric types stay numbers, for a minus sign
-before digits is no formula.
+A cell is taken for a formula by its first character: ``= + - @``, and tab or carriage return,
+which some programs drop before they look again. Their full-width forms count as well, and so does
+anything that begins so after spaces or invisible characters. Such a text gets an apostrophe in
+front, which spreadsheets show as text; numbers of the catalogue's numeric types stay numbers, for
+a minus sign before digits is no formula.
 """
 
 import unicodedata

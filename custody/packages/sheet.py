@@ -1,9 +1,9 @@
 """Sheets, written as they are read: bytes come piece by piece and nothing is kept.
 
-CSV is UTF-8 with a byte order mark, every cell quoted, lines ended by CR LF (RFC 4180). XLSX (ECMA-376)
-is written here by hand, because libraries write the plain sheet to a temporary file first. It has one
-sheet; text cells are inline strings in the text format, so that an 18-digit number stays what it is;
-numbers of up to 15 digits are number cells.
+CSV is UTF-8 with a byte order mark, every cell quoted, lines ended by CR LF (RFC 4180). XLSX
+(ECMA-376) is written here by hand, because libraries write the plain sheet to a temporary file
+first. It has one sheet; text cells are inline strings in the text format, so that an 18-digit
+number stays what it is; numbers of up to 15 digits are number cells.
 """
 
 import csv
@@ -29,43 +29,45 @@ _RELATIONS: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relat
 _PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
 _TYPE: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 _XML: Final = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+_RELS_TYPE: Final = "application/vnd.openxmlformats-package.relationships+xml"
+_TYPES: Final = (
+    f'<Types xmlns="{_PACKAGE}/content-types">'
+    f'<Default Extension="rels" ContentType="{_RELS_TYPE}"/>'
+    f'<Override PartName="/xl/workbook.xml" ContentType="{_TYPE}.sheet.main+xml"/>'
+    f'<Override PartName="/xl/styles.xml" ContentType="{_TYPE}.styles+xml"/>'
+    f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{_TYPE}.worksheet+xml"/>'
+    "</Types>"
+)
+_ROOT_RELS: Final = (
+    f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="rId1"'
+    f' Type="{_RELATIONS}/officeDocument" Target="xl/workbook.xml"/></Relationships>'
+)
+_WORKBOOK: Final = (
+    f'<workbook xmlns="{_MAIN}" xmlns:r="{_RELATIONS}">'
+    '<sheets><sheet name="data" sheetId="1" r:id="rId1"/></sheets></workbook>'
+)
+_WORKBOOK_RELS: Final = (
+    f'<Relationships xmlns="{_PACKAGE}/relationships">'
+    f'<Relationship Id="rId1" Type="{_RELATIONS}/worksheet" Target="worksheets/sheet1.xml"/>'
+    f'<Relationship Id="rId2" Type="{_RELATIONS}/styles" Target="styles.xml"/>'
+    "</Relationships>"
+)
+# Cell format 1 is text: format 49 is "@", and quotePrefix keeps Excel from reading it anew.
+_STYLES: Final = (
+    f'<styleSheet xmlns="{_MAIN}"><fonts count="1"><font/></fonts>'
+    '<fills count="2"><fill><patternFill patternType="none"/></fill>'
+    '<fill><patternFill patternType="gray125"/></fill></fills>'
+    '<borders count="1"><border/></borders><cellStyleXfs count="1"><xf/></cellStyleXfs>'
+    '<cellXfs count="2"><xf/><xf numFmtId="49" quotePrefix="1" applyNumberFormat="1"/>'
+    '</cellXfs><cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/>'
+    "</cellStyles></styleSheet>"
+)
 _PARTS: Final = (
-    (
-        "[Content_Types].xml",
-        f'<Types xmlns="{_PACKAGE}/content-types">'
-        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        f'<Override PartName="/xl/workbook.xml" ContentType="{_TYPE}.sheet.main+xml"/>'
-        f'<Override PartName="/xl/styles.xml" ContentType="{_TYPE}.styles+xml"/>'
-        f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{_TYPE}.worksheet+xml"/>'
-        "</Types>",
-    ),
-    (
-        "_rels/.rels",
-        f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="rId1"'
-        f' Type="{_RELATIONS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-    ),
-    (
-        "xl/workbook.xml",
-        f'<workbook xmlns="{_MAIN}" xmlns:r="{_RELATIONS}">'
-        '<sheets><sheet name="data" sheetId="1" r:id="rId1"/></sheets></workbook>',
-    ),
-    (
-        "xl/_rels/workbook.xml.rels",
-        f'<Relationships xmlns="{_PACKAGE}/relationships">'
-        f'<Relationship Id="rId1" Type="{_RELATIONS}/worksheet" Target="worksheets/sheet1.xml"/>'
-        f'<Relationship Id="rId2" Type="{_RELATIONS}/styles" Target="styles.xml"/>'
-        "</Relationships>",
-    ),
-    (
-        "xl/styles.xml",
-        f'<styleSheet xmlns="{_MAIN}"><fonts count="1"><font/></fonts>'
-        '<fills count="2"><fill><patternFill patternType="none"/></fill>'
-        '<fill><patternFill patternType="gray125"/></fill></fills>'
-        '<borders count="1"><border/></borders><cellStyleXfs count="1"><xf/></cellStyleXfs>'
-        '<cellXfs count="2"><xf/><xf numFmtId="49" quotePrefix="1" applyNumberFormat="1"/></cellXfs>'
-        '<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles>'
-        "</styleSheet>",
-    ),
+    ("[Content_Types].xml", _TYPES),
+    ("_rels/.rels", _ROOT_RELS),
+    ("xl/workbook.xml", _WORKBOOK),
+    ("xl/_rels/workbook.xml.rels", _WORKBOOK_RELS),
+    ("xl/styles.xml", _STYLES),
 )
 _SHEET: Final = "xl/worksheets/sheet1.xml"
 _HEAD: Final = f'{_XML}<worksheet xmlns="{_MAIN}"><sheetData>'

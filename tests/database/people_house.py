@@ -1,4 +1,4 @@
-"""A house for the people's tests: an installation on real databases, staff with keys, sealed records."""
+"""A house for the people's tests: real databases, staff with keys, sealed records."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -188,15 +188,13 @@ class House:
         shown = show_id(GRANT, grant_id)
         digest = read_digest(self.custody.installation_id, shown, customers, limit)
         token = self.sign(READ, digest, who)
-        return read(
-            self.custody, SHELL, token, grant_id, customer_ids=customers, limit=limit
-        )
+        return read(self.custody, SHELL, token, grant_id, customer_ids=customers, limit=limit)
 
     def store(self, people: Iterable[Mapping[str, str]], **more: object) -> list[UUID]:
         """Seal one record of `customers` per person, with consents, and return their customers."""
         return [self.store_one(dict(values), **more) for values in people]
 
-    def store_one(  # noqa: PLR0913
+    def store_one(
         self,
         values: dict[str, str],
         *,

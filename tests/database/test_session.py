@@ -1,4 +1,4 @@
-"""Sessions: a day's key speaks for a person while the session runs, and says only what was asked."""
+"""Sessions: a day's key speaks for a person while the session runs, and for what was asked."""
 
 import stat
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from conftest import Databases
-from people_house import SHELL, START, House, build_house, close_house, person
+from people_house import CHEAP, SHELL, START, WORDS, House, build_house, close_house, person
 
 from custody.acts.request_views import (
     list_requests,
@@ -23,9 +23,10 @@ from custody.acts.requests import edit_request, file_request, sign_draft
 from custody.acts.session import login, logout
 from custody.acts.transfer import decide_transfer
 from custody.acts.use import decide_use
-from custody.acts.vote import vote_token
+from custody.acts.vote import cast_vote, vote_token
 from custody.approval import Ask, ask_digest
 from custody.errors import RefusedError, UsageError
+from custody.keys.person import create_person_key
 from custody.keys.session import read_session
 from custody.policy.model import UnknownNameError
 
@@ -54,9 +55,7 @@ def test_a_session_ends_by_itself(house: House) -> None:
 
 def test_logging_out_ends_it_and_removes_the_file(house: House) -> None:
     path = house.folder / "wang.session"
-    house.members["wang"].session = login(
-        house.custody, SHELL, house.members["wang"].key, path
-    )
+    house.members["wang"].session = login(house.custody, SHELL, house.members["wang"].key, path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_session(path).session_id == house.members["wang"].session.session_id
     logout(house.custody, SHELL, path)
@@ -94,15 +93,11 @@ def test_a_signature_files_one_request_once(house: House) -> None:
         {"customers": ()},
     ],
 )
-def test_a_signature_on_one_ask_is_none_on_another(
-    house: House, change: dict[str, object]
-) -> None:
+def test_a_signature_on_one_ask_is_none_on_another(house: House, change: dict[str, object]) -> None:
     ask = house.ask_use()
     token = house.sign("file_use", ask_digest(house.custody.installation_id, ask))
     changed = replace(ask, **change)
-    assert codes(lambda: file_request(house.custody, SHELL, changed, token)) == {
-        "digest_mismatch"
-    }
+    assert codes(lambda: file_request(house.custody, SHELL, changed, token)) == {"digest_mismatch"}
 
 
 def test_a_signature_for_reading_files_nothing(house: House) -> None:
@@ -125,10 +120,6 @@ def test_one_persons_session_does_not_speak_for_another(house: House) -> None:
 
 
 def test_a_key_enrolled_elsewhere_opens_no_session(house: House, tmp_path: Path) -> None:
-    from people_house import CHEAP, WORDS
-
-    from custody.keys.person import create_person_key
-
     key = create_person_key(tmp_path / "stranger", WORDS, CHEAP)
     assert codes(lambda: login(house.custody, SHELL, key, tmp_path / "s")) == {
         "enrolment_needs_officer"
@@ -141,21 +132,15 @@ def test_a_draft_is_nobodys_until_somebody_signs_it(house: House) -> None:
     request_id = file_request(house.custody, SHELL, ask, None)
     assert request_state(house.custody, request_id) == ("transfer", "draft")
     assert show_draft(house.custody, request_id)["recipient"] == "rescue_partner"
-    assert codes(lambda: decide_transfer(house.custody, SHELL, request_id)) == {
-        "request_not_open"
-    }
+    assert codes(lambda: decide_transfer(house.custody, SHELL, request_id)) == {"request_not_open"}
     assert codes(lambda: show_request(house.custody, request_id)) == {"request_not_open"}
     assert not unannounced(house.custody)
     plain = house.sign("file_transfer", ask_digest(house.custody.installation_id, ask))
-    assert codes(lambda: sign_draft(house.custody, SHELL, request_id, plain)) == {
-        "digest_mismatch"
-    }
+    assert codes(lambda: sign_draft(house.custody, SHELL, request_id, plain)) == {"digest_mismatch"}
     sign_one_draft(house, request_id, ask, "zhou")
     view = show_request(house.custody, request_id)
     assert view.requester == house.members["zhou"].person
-    assert codes(lambda: sign_one_draft(house, request_id, ask, "wang")) == {
-        "request_not_open"
-    }
+    assert codes(lambda: sign_one_draft(house, request_id, ask, "wang")) == {"request_not_open"}
 
 
 def sign_one_draft(house: House, request_id: UUID, ask: Ask, who: str) -> None:
@@ -237,6 +222,4 @@ def test_a_vote_on_a_use_that_needs_none_is_refused(house: House) -> None:
     zhao = house.members["zhao"]
     request = show_request(house.custody, request_id).request
     token = vote_token(zhao.key.signer(zhao.id), request, "reject", house.clock())
-    from custody.acts.vote import cast_vote
-
     assert codes(lambda: cast_vote(house.custody, SHELL, token)) == {"request_not_open"}

@@ -45,7 +45,7 @@ def refused(house: House, who: Person, public_key: bytes, token: str | None) -> 
 
 
 def require_no_key(house: House, who: Person) -> bool:
-    return dict((p.id, kid) for p, kid in list_staff(house.custody))[who.id] == ""
+    return {p.id: kid for p, kid in list_staff(house.custody)}[who.id] == ""
 
 
 def test_a_third_officer_cannot_enrol_himself(house: House) -> None:
@@ -82,12 +82,8 @@ def test_an_officers_word_is_for_one_person_one_key_and_one_role(house: House) -
     token = house.vouch(who, key.public)
     assert refused(house, other, key.public, token) == {"digest_mismatch"}
     assert refused(house, who, other_key.public, token) == {"digest_mismatch"}
-    promoted = Person(
-        id=who.id, name=who.name, department="", role="approver", state=who.state
-    )
-    assert refused(house, who, key.public, house.vouch(promoted, key.public)) == {
-        "digest_mismatch"
-    }
+    promoted = Person(id=who.id, name=who.name, department="", role="approver", state=who.state)
+    assert refused(house, who, key.public, house.vouch(promoted, key.public)) == {"digest_mismatch"}
 
 
 @pytest.mark.parametrize("officer", ["wang", "zhao"])
@@ -101,9 +97,7 @@ def test_an_officer_does_not_sign_for_a_key_of_his_own(house: House) -> None:
     officer = house.members["sun"]
     key = create_person_key(house.folder / "second", WORDS, CHEAP)
     with pytest.raises(RefusedError) as error:
-        enrol(
-            house.custody, SHELL, officer.id, key.public, house.vouch(officer.person, key.public)
-        )
+        enrol(house.custody, SHELL, officer.id, key.public, house.vouch(officer.person, key.public))
     assert [r.code for r in error.value.reasons] == ["enrolment_needs_officer"]
 
 

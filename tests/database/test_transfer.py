@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -109,15 +110,13 @@ def test_nothing_in_the_outbox_is_readable(house: House) -> None:
         pyrage.decrypt(files[0].read_bytes(), [pyrage.x25519.Identity.generate()])
 
 
-def test_the_recipient_needs_only_age(
-    house: House, require_program: Callable[[str], Path]
-) -> None:
+def test_the_recipient_needs_only_age(house: House, require_program: Callable[[str], Path]) -> None:
     age = require_program("age")
     house.store([person(1)])
     receipt = deliver(house.custody, SHELL, house.approved())
     identity = house.folder / "identity"
     identity.write_text(str(house.partner))
-    opened = subprocess.run(  # noqa: S603
+    opened = subprocess.run(
         [age, "-d", "-i", identity, receipt.folder / "customers.csv.age"],
         capture_output=True,
         check=True,
@@ -227,9 +226,8 @@ def test_a_contract_ends_on_the_day_of_the_installations_zone(house: House) -> N
     set_recipient(house, replace(partner, contract=contract))
     request_id = house.approved()
     house.clock.advance(hours=13, minutes=59)  # 23:59 in Shanghai
-    with pytest.raises(RefusedError, match="contract_not_in_force"):
-        house.clock.advance(minutes=1)
-        deliver(house.custody, SHELL, request_id)
+    house.clock.advance(minutes=1)
+    assert codes(lambda: deliver(house.custody, SHELL, request_id)) == {"contract_not_in_force"}
     house.clock.advance(minutes=-1)
     assert deliver(house.custody, SHELL, request_id).rows == 1
 
@@ -248,9 +246,7 @@ def test_the_signed_policy_may_open_a_way_abroad(house: House) -> None:
     rules = dict(house.custody.policy.rules)
     rule: Rule = rules["P38"]
     rules["P38"] = replace(rule, mode="warn")
-    house.custody = replace(
-        house.custody, policy=replace(house.custody.policy, rules=rules)
-    )
+    house.custody = replace(house.custody, policy=replace(house.custody.policy, rules=rules))
     request_id = house.file(house.ask_transfer())
     decision = decide_transfer(house.custody, SHELL, request_id)
     assert decision.verdict is Verdict.NEEDS_APPROVAL
@@ -287,9 +283,9 @@ def test_rows_without_a_consent_that_names_the_recipient_are_left_out(house: Hou
         "recipient_consent_missing": 2,
         "retention_already_over": 1,
     }
-    assert [row["customer_no"] for row in rows_of(house, deliver(house.custody, SHELL, request_id))] == [
-        "K000001"
-    ]
+    assert [
+        row["customer_no"] for row in rows_of(house, deliver(house.custody, SHELL, request_id))
+    ] == ["K000001"]
 
 
 def test_delivered_is_approved_less_what_is_accounted_for(
@@ -367,9 +363,7 @@ def test_masked_fields_are_delivered_masked_and_raised_ones_too(house: House) ->
     }
 
 
-def test_without_a_ledger_entry_no_package_is_published(
-    house: House, databases: Databases
-) -> None:
+def test_without_a_ledger_entry_no_package_is_published(house: House, databases: Databases) -> None:
     house.store([person(1)])
     request_id = house.approved()
     for event in ("transfer:records:opened", "transfer:package:delivered"):
@@ -459,27 +453,24 @@ def test_a_package_lost_or_altered_is_reported(house: House) -> None:
 
 
 def test_plaintext_touches_no_disk(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file written while a package is made is looked into; a planted one is found."""
+    """While a package is made, no file is made but the ciphertext, manifest and signature."""
     house.store([person(n) for n in range(1, 40)])
+    real_open = os.open
+    written: list[str] = []
+
+    def watch(path: Any, flags: int, *rest: int, **named: int) -> int:
+        if flags & os.O_CREAT:
+            written.append(Path(path).name)
+        return real_open(path, flags, *rest, **named)
+
     for form in ("csv", "xlsx"):
         request_id = house.approved(form=form)
-        written: list[str] = []
-        real_open = os.open
-
-        def watch(path: object, flags: int, *rest: int, **named: int) -> int:
-            if flags & os.O_CREAT:
-                written.append(str(path))
-            return real_open(path, flags, *rest, **named)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(os, "open", watch)
-        monkeypatch.setenv("TMPDIR", "/nonexistent")
-        receipt = deliver(house.custody, SHELL, request_id)
-        monkeypatch.undo()
-        assert {Path(name).name for name in written} == {
-            f"customers.{form}.age",
-            MANIFEST,
-            SIGNATURE,
-        }
+        written.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "open", watch)
+            patched.setenv("TMPDIR", "/nonexistent")
+            receipt = deliver(house.custody, SHELL, request_id)
+        assert set(written) == {f"customers.{form}.age", MANIFEST, SIGNATURE}
         assert receipt.rows == 39
 
 
@@ -533,7 +524,7 @@ def race(
     house: House, request_id: UUID, customers: list[UUID], seed: int
 ) -> tuple[DeliveryReceipt | None, dict[UUID, int]]:
     """Deliver while each customer withdraws at some step of it; return the ledger entries."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     moments = ["before", "reveal:recorded", "transfer:package-staged", "transfer:manifest-staged"]
     plan: dict[str, list[UUID]] = {}
     for customer in customers:

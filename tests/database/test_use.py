@@ -31,7 +31,7 @@ def house(databases: Databases, tmp_path: Path) -> Iterator[House]:
     close_house(built)
 
 
-def granted(house: House, votes: bool = False, **changes: object) -> Grant:
+def granted(house: House, *, votes: bool = False, **changes: object) -> Grant:
     request_id = house.file(house.ask_use(**changes))
     decide_use(house.custody, SHELL, request_id)
     if votes:
@@ -56,7 +56,7 @@ def codes(act: Callable[[], object]) -> set[str]:
     return {reason.code for reason in error.value.reasons}
 
 
-def owner(house: House, databases: Databases, statement: str) -> None:
+def owner(databases: Databases, statement: str) -> None:
     url = databases.owner_url.replace("postgresql+psycopg", "postgresql")
     with psycopg.connect(url) as connection:
         connection.execute(statement)
@@ -235,8 +235,10 @@ def test_an_approver_who_left_before_the_grant_counts_no_longer(house: House) ->
         "REVOKE EXECUTE ON FUNCTION ledger.append FROM custody_app",
         "ALTER TABLE ledger.entries RENAME TO elsewhere",
         "DELETE FROM ledger.head",
-        "ALTER TABLE ledger.entries ADD CONSTRAINT none CHECK (event <> 'grant:records:read')"
-        " NOT VALID",
+        (
+            "ALTER TABLE ledger.entries ADD CONSTRAINT none CHECK (event <> 'grant:records:read')"
+            " NOT VALID"
+        ),
     ],
 )
 def test_without_a_ledger_entry_nothing_is_read(
@@ -245,7 +247,7 @@ def test_without_a_ledger_entry_nothing_is_read(
     house.store([person()])
     grant = granted(house)
     assert house.read(grant.id).rows
-    owner(house, databases, breakage)
+    owner(databases, breakage)
     with pytest.raises(DatabaseError):
         house.read(grant.id)
 

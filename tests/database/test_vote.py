@@ -98,12 +98,12 @@ def by(who: str) -> Attack:
     return lambda house, request_id: house.ballot(request_id, who)
 
 
-def then(first: Callable[[House, UUID], object], vote: Attack = by("zhao")) -> Attack:
+def then(first: Callable[[House, UUID], object], vote: Attack | None = None) -> Attack:
     """Return an attack that does something before an ordinary vote."""
 
     def attack(house: House, request_id: UUID) -> str:
         first(house, request_id)
-        return vote(house, request_id)
+        return (vote or by("zhao"))(house, request_id)
 
     return attack
 
@@ -169,18 +169,14 @@ def low_approver(house: House, _: UUID) -> str:
     roles = dict(house.custody.policy.roles)
     roles["approver"] = replace(roles["approver"], up_to=roles["engineer"].up_to)
     request_id = a_use_in_clear(house, ("name", "resident_id"))
-    house.custody = replace(
-        house.custody, policy=replace(house.custody.policy, roles=roles)
-    )
+    house.custody = replace(house.custody, policy=replace(house.custody.policy, roles=roles))
     return house.ballot(request_id, "zhao")
 
 
 def no_such_role(house: House, request_id: UUID) -> str:
     roles = {n: r for n, r in house.custody.policy.roles.items() if n != "approver"}
     token = house.ballot(request_id, "zhao")
-    house.custody = replace(
-        house.custody, policy=replace(house.custody.policy, roles=roles)
-    )
+    house.custody = replace(house.custody, policy=replace(house.custody.policy, roles=roles))
     return token
 
 
@@ -207,9 +203,7 @@ def requester_votes(house: House, request_id: UUID) -> str:
 def requester_who_may_approve(house: House, _: UUID) -> str:
     roles = dict(house.custody.policy.roles)
     roles["business"] = replace(roles["business"], may=roles["business"].may | {"approve"})
-    house.custody = replace(
-        house.custody, policy=replace(house.custody.policy, roles=roles)
-    )
+    house.custody = replace(house.custody, policy=replace(house.custody.policy, roles=roles))
     return house.ballot(house.awaiting(), "wang")
 
 
@@ -283,7 +277,7 @@ def spaced(text: bytes) -> bytes:
 
 
 def reversed_keys(text: bytes) -> bytes:
-    said = dict(reversed(sorted(json.loads(text).items())))
+    said = dict(sorted(json.loads(text).items(), reverse=True))
     return json.dumps(said, separators=(",", ":")).encode()
 
 
@@ -367,9 +361,7 @@ ABUSE: dict[str, tuple[Attack, str]] = {
         "digest_mismatch",
     ),
     "a row's version": (
-        behind(
-            sql("UPDATE request_records SET version = 2 WHERE request_id = %(id)s")
-        ),
+        behind(sql("UPDATE request_records SET version = 2 WHERE request_id = %(id)s")),
         "digest_mismatch",
     ),
     "another requester": (
@@ -444,9 +436,7 @@ def attempt(house: House, attack: Attack) -> list[str]:
 def restore(house: House) -> None:
     """Undo what an attack did to people: fresh keys, nobody gone, no failures."""
     sql("UPDATE staff SET state = 'active' WHERE %(id)s IS NOT NULL")(house, random_id())
-    sql("UPDATE vote_failures SET cleared_at = now() WHERE %(id)s IS NOT NULL")(
-        house, random_id()
-    )
+    sql("UPDATE vote_failures SET cleared_at = now() WHERE %(id)s IS NOT NULL")(house, random_id())
     for member in house.members.values():
         change = "UPDATE staff_keys SET revoked_at = CASE WHEN kid = '{}' THEN NULL ELSE now() END"
         sql(

@@ -131,7 +131,7 @@ def test_a_request_reads_back_as_it_was_written() -> None:
     assert canonical(parse_canonical(REQUEST.body)) == REQUEST.body
 
 
-@pytest.mark.parametrize("name", [n for n in Request.__dataclass_fields__])
+@pytest.mark.parametrize("name", list(Request.__dataclass_fields__))
 def test_the_digest_covers_every_part_of_a_request(name: str) -> None:
     old: Any = getattr(REQUEST, name)
     new: Any = {
@@ -159,9 +159,9 @@ def test_the_digest_is_the_one_the_format_says() -> None:
         lambda body: body.replace("req_", "cust_"),
         lambda body: body.replace("2026-11-23", "2026-13-23"),
         lambda body: body[:-1] + ',"zzz":1}',
-        lambda body: "",
-        lambda body: "[]",
-        lambda body: "7",
+        lambda _: "",
+        lambda _: "[]",
+        lambda _: "7",
     ],
 )
 def test_a_body_that_was_altered_is_no_request(change: Callable[[str], str]) -> None:
@@ -170,7 +170,11 @@ def test_a_body_that_was_altered_is_no_request(change: Callable[[str], str]) -> 
 
 
 def test_an_ask_reads_back_as_it_was_written() -> None:
-    for ask in (ASK, replace(ASK, customers=(UUID(int=5), UUID(int=6))), replace(ASK, customers=())):
+    for ask in (
+        ASK,
+        replace(ASK, customers=(UUID(int=5), UUID(int=6))),
+        replace(ASK, customers=()),
+    ):
         assert Ask.from_plain(parse_canonical(canonical(ask.to_plain()))) == ask
 
 
@@ -262,6 +266,6 @@ def minutes(*offsets: float) -> list[datetime]:
     ],
 )
 def test_failures_lock_for_half_an_hour_or_until_unlocked(
-    failures: tuple[float, ...], now: float, locked: bool
+    failures: tuple[float, ...], now: float, *, locked: bool
 ) -> None:
     assert is_locked(minutes(*failures), AT + timedelta(minutes=now)) is locked

@@ -52,7 +52,17 @@ PAYLOADS = [opener + command for opener in OPENERS for command in COMMANDS] + [
     "\r",
     "=",
 ]
-HARMLESS = ["王小明", "", "11010519491231002X", "a=b", "1-2", "'quoted'", "（=）", "0010", "_x003D_1"]
+HARMLESS = [
+    "王小明",
+    "",
+    "11010519491231002X",
+    "a=b",
+    "1-2",
+    "'quoted'",
+    "（=）",
+    "0010",
+    "_x003D_1",
+]
 
 
 def sheet(form: str, columns: list[str], rows: list[list[Cell]]) -> bytes:
