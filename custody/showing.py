@@ -1,15 +1,16 @@
 """How one field of one record is shown: in clear only as far as was asked for and permitted.
 
 Detection may have sealed a value at a higher level than its field declares, an ID number in a call
-note, say. What was granted or approved then covered the declared level, so such a value is shown
-masked, unless the reader's role and two approvals reach the level it was sealed at.
+note, say. What was granted or approved then covered the declared level, so such a value is hidden
+whole (a mask expects what its field declares), unless the reader's role and two approvals reach
+the level it was sealed at.
 """
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from custody.approval import CLEAR
-from custody.mask import mask_value
+from custody.mask import HIDDEN, mask_value
 from custody.policy.model import Field, Level
 from custody.record import Value
 
@@ -33,7 +34,8 @@ def show_value(
         return ""
     if in_clear(field, asked, sealed_at, reach):
         return plain_text(value)
-    return mask_value(field.mask, value) or ""
+    raised = sealed_at.rank > field.level.rank
+    return HIDDEN if raised else mask_value(field.mask, value) or ""
 
 
 def plain_text(value: Value) -> str:

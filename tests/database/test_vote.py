@@ -14,13 +14,15 @@ from conftest import Databases
 from people_house import CHEAP, SHELL, WORDS, House, build_house, close_house, person
 
 from custody.acts.request_views import request_state, show_request
+from custody.acts.requests import file_destruction
 from custody.acts.session import login
 from custody.acts.staff import deactivate_staff, enrol, unlock, unlock_token
 from custody.acts.transfer import decide_transfer, deliver
 from custody.acts.use import decide_use, grant_use
-from custody.acts.vote import cast_vote
+from custody.acts.vote import cast_vote, require_approval
 from custody.approval import CLEAR, Request
 from custody.canonical import canonical
+from custody.database.engine import transaction
 from custody.errors import AwaitingApprovalError, RefusedError, UsageError
 from custody.identifiers import REQUEST, SESSION, STAFF, random_id, show_id
 from custody.keys.person import create_person_key
@@ -565,6 +567,59 @@ def test_clear_reading_of_sensitive_fields_waits_for_two_votes(house: House) -> 
     house.vote(request_id, "qian")
     grant = grant_use(house.custody, SHELL, request_id)
     assert house.read(grant.id).rows[0].values["resident_id"] == "11010519491231002X"
+
+
+def planned(house: House, databases: Databases) -> UUID:
+    """Return a plan for both customers' records, written as the planning act writes it."""
+    plan_id = random_id()
+    url = databases.owner_url.replace("postgresql+psycopg", "postgresql")
+    with psycopg.connect(url) as connection:
+        connection.execute("SET search_path = custody")
+        connection.execute(
+            "INSERT INTO plans (id, as_of, policy_digest, data_digest, state, summary, created_at,"
+            " created_by) VALUES (%s, current_date, %s, '', 'planned', '{}', now(), '')",
+            [plan_id, house.custody.policy.digest],
+        )
+        connection.execute(
+            "INSERT INTO plan_records (plan_id, customer_id, record_id, version, dataset, reason)"
+            " SELECT %s, customer_id, id, version, dataset, 'retention_over' FROM records",
+            [plan_id],
+        )
+    return plan_id
+
+
+@pytest.mark.parametrize("requester", [None, "sun"])
+def test_a_large_destruction_needs_two_votes_on_exactly_its_rows(
+    house: House, databases: Databases, requester: str | None
+) -> None:
+    plan_id = planned(house, databases)
+    asking = house.members[requester].id if requester else None
+    with transaction(house.custody.data) as connection:
+        request_id = file_destruction(
+            connection, house.custody, plan_id, requester=asking, left_out={"held": 3}
+        )
+    assert show_request(house.custody, request_id).request.rows == 2
+    if requester:
+        with pytest.raises(RefusedError, match="requester_is_approver"):
+            house.vote(request_id, requester)
+    house.vote(request_id, "zhao")
+    with (
+        pytest.raises(AwaitingApprovalError),
+        transaction(house.custody.data) as connection,
+    ):
+        require_approval(connection, house.custody, request_id)
+    house.vote(request_id, "li")
+    with transaction(house.custody.data) as connection:
+        assert require_approval(connection, house.custody, request_id).id == request_id
+    sql(
+        "DELETE FROM plan_records WHERE record_id = (SELECT id FROM records LIMIT 1)"
+        " AND %(id)s IS NOT NULL"
+    )(house, plan_id)
+    with (
+        pytest.raises(RefusedError, match="digest_mismatch"),
+        transaction(house.custody.data) as connection,
+    ):
+        require_approval(connection, house.custody, request_id)
 
 
 def test_an_unknown_request_is_a_wrong_call(house: House) -> None:
