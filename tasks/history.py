@@ -12,16 +12,19 @@ from prefect.states import State
 from custody.acts.context import Custody
 from custody.acts.history import record_run, runs_in_ledger
 from custody.database.ledger import RunEntry
+from tasks.border import withholding
 from tasks.context import actor_of, custody
 
 RUNNING: Final = "RUNNING"
 
 
+@withholding
 def run_started(flow: Flow[..., Any], run: FlowRun, _state: State[Any]) -> None:
     """Say in the ledger that a run began, and who is known to have started it."""
     record_run(custody(), actor_of(run), flow.name, "started", RUNNING)
 
 
+@withholding
 def run_ended(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
     """Say in the ledger how a run ended."""
     record_run(custody(), actor_of(run), flow.name, "ended", state.type.value)
@@ -46,6 +49,22 @@ def compare_runs(custody: Custody) -> tuple[int, list[str]]:
     with get_client(sync_client=True) as client:
         differences = [difference for entry in entries if (difference := _differs(client, entry))]
     return len(entries), differences
+
+
+def list_runs(custody: Custody) -> list[dict[str, object]]:
+    """Return what Prefect says of the runs that the ledger names, oldest first."""
+    with get_client(sync_client=True) as client:
+        runs = [client.read_flow_run(UUID(entry.run_id)) for entry in runs_in_ledger(custody)]
+    return [
+        {
+            "flow": (run.name or "").partition(" ")[0],
+            "run_id": str(run.id),
+            "name": run.name,
+            "state": run.state.name if run.state else "",
+            "seconds": round(run.total_run_time.total_seconds(), 1),
+        }
+        for run in runs
+    ]
 
 
 def _differs(client: SyncPrefectClient, entry: RunEntry) -> str:

@@ -41,12 +41,16 @@ def open_reader(custody: Custody, source_name: str, location: str | None) -> Rea
         UsageError: It cannot be read, or lacks required columns.
     """
     source = custody.policy.source(source_name)
+    required: frozenset[str] = frozenset()
+    if source.purpose is not None:
+        required = custody.policy.scope(source.purpose, source.dataset).required
     return open_source(
         source,
         location=location,
         dataset=dataset_of(custody, source.dataset),
         chunk_rows=custody.chunk_rows,
         environment=custody.environment,
+        required=required,
     )
 
 

@@ -31,7 +31,7 @@ from custody.normalise import NormalisedRow, normalise_rows
 from custody.policy.model import Dataset, Scope
 from custody.quality import Verdict, check_chunk
 from custody.record import Value, encode_payload, to_payload
-from custody.rows import Chunk, RawRow
+from custody.rows import Chunk, NumericCell, RawRow
 from custody.steps import reached
 
 _NO_TAG = b""
@@ -42,6 +42,7 @@ class Row:
     """A row on its way through the checks."""
 
     number: int
+    raw: Mapping[str, str] = field(repr=False)
     values: Mapping[str, Value] = field(repr=False)
     sound: Mapping[str, Value] = field(repr=False)
     references: Sequence[Reference]
@@ -77,7 +78,8 @@ def examine_chunk(custody: Custody, batch: Batch, chunk: Chunk) -> Examined:
     dataset = custody.policy.dataset(batch.dataset)
     scope = custody.policy.scope(batch.purpose, batch.dataset)
     normalised = normalise_rows(dataset, chunk.rows, custody.zone, scope.fields)
-    rows = [_row(custody, batch, dataset, one) for one in normalised]
+    raw = {row.number: _raw(row, scope) for row in chunk.rows}
+    rows = [_row(custody, batch, dataset, one, raw[one.number]) for one in normalised]
     with transaction(custody.data) as connection:
         fresh = _without_unchanged(connection, rows)
         verdict = _judge(custody, dataset, scope, normalised, fresh)
@@ -128,7 +130,22 @@ def dry_receipt(custody: Custody, batch: Batch, chunk: Chunk) -> ChunkReceipt:
     return _receipt(batch, chunk, examine_chunk(custody, batch, chunk))
 
 
-def _row(custody: Custody, batch: Batch, dataset: Dataset, normalised: NormalisedRow) -> Row:
+def _raw(row: RawRow, scope: Scope) -> dict[str, str]:
+    """Return the necessary fields as the source has them, for whoever must mend the row."""
+    held = {name: value for name, value in row.values.items() if value and name in scope.fields}
+    return {
+        name: value.text if isinstance(value, NumericCell) else value
+        for name, value in held.items()
+    }
+
+
+def _row(
+    custody: Custody,
+    batch: Batch,
+    dataset: Dataset,
+    normalised: NormalisedRow,
+    raw: Mapping[str, str],
+) -> Row:
     values = {name: value for name, value in normalised.values.items() if value is not None}
     sound = {n: v for n, v in values.items() if n not in normalised.problems}
     key = [sound.get(name) for name in dataset.record_key]
@@ -139,6 +156,7 @@ def _row(custody: Custody, batch: Batch, dataset: Dataset, normalised: Normalise
         record_tag = tags.record(dataset.name, batch.purpose, batch.namespace, parts)
     return Row(
         number=normalised.number,
+        raw=raw,
         values=values,
         sound=sound,
         references=references_of(custody, dataset, batch.namespace, sound),
@@ -251,7 +269,7 @@ def _write(
             batch.id,
             chunk,
             "ingest",
-            _intake_row(dataset, row),
+            _refused_row(dataset, row),
             sorted(row.codes),
             keep_values=not row.kept_back,
         )
@@ -269,6 +287,16 @@ def _write(
         if row.record_tag
     ]
     tables.add_batch_rows(connection, batch.id, chunk, named)
+
+
+def _refused_row(dataset: Dataset, row: Row) -> IntakeRow:
+    """Return a refused row with its values as they were written, readable or not."""
+    return IntakeRow(
+        number=row.number,
+        values={dataset.field(name).number: text for name, text in row.raw.items()},
+        record_tag=row.record_tag,
+        content_tag=row.content_tag,
+    )
 
 
 def _intake_row(dataset: Dataset, row: Row) -> IntakeRow:

@@ -32,7 +32,6 @@ from custody.errors import Reason, RefusedError
 from custody.identifiers import BATCH, show_id
 from custody.intake import decode_rows, quarantine_context
 from custody.keys.keyring import QUARANTINE
-from custody.record import Value, from_payload
 from custody.rows import Chunk, RawRow
 from custody.seal import open_seal
 from custody.steps import reached
@@ -45,7 +44,7 @@ class RevealedRow:
     batch_id: UUID
     row_number: int
     codes: Sequence[str]
-    values: Mapping[str, Value] = field(repr=False)
+    values: Mapping[str, str] = field(repr=False)
 
 
 def list_quarantine(custody: Custody, batch_id: UUID | None = None) -> list[QuarantinedRow]:
@@ -92,12 +91,13 @@ def retry_quarantine(
 
 
 def _open(custody: Custody, batch: Batch, row: QuarantinedRow) -> RevealedRow:
-    values: Mapping[str, Value] = {}
+    values: dict[str, str] = {}
     if row.sealed is not None:
         key = custody.keyring.open_batch_key(batch.id, QUARANTINE)
         context = quarantine_context(custody.installation_id, batch.id, row.row_number)
         (kept,) = decode_rows(open_seal(key, bytes(row.sealed), context))
-        values = from_payload(dataset_of(custody, batch.dataset), kept.values)
+        dataset = dataset_of(custody, batch.dataset)
+        values = {dataset.by_number(number).name: str(v) for number, v in kept.values.items()}
     return RevealedRow(
         batch_id=batch.id, row_number=row.row_number, codes=row.codes, values=values
     )

@@ -1,0 +1,60 @@
+"""Deploying the five flows: Prefect's own command on the packaged ``prefect.yaml``."""
+
+import os
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+from config.settings import Settings
+from custody.embedded.home import Home
+from custody.embedded.processes import client_environment
+from custody.embedded.runtime import Running
+from custody.errors import CustodyError
+
+
+class DeployFailedError(CustodyError):
+    """Prefect did not accept the deployments; its own words are in the log."""
+
+    code = "deploy_failed"
+
+    def __str__(self) -> str:
+        """Return where to look."""
+        return "the deployments could not be made; see log/deploy.log in CUSTODY_HOME"
+
+
+def deployments_file() -> Path:
+    """Return the committed ``prefect.yaml``, from the repository or the installed package."""
+    return Path(str(files("deployments") / "prefect.yaml"))
+
+
+def begin_deploying(settings: Settings, where: Running) -> "subprocess.Popen[bytes]":
+    """Start deploying and return at once; it takes some seconds that others can use."""
+    home = Home.open(settings.home)
+    environment = client_environment(
+        _environment(settings), api_url=where.prefect_api_url or "", home=home
+    )
+    command = (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
+    with home.log("deploy").open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and file
+            (*command, "--prefect-file", str(deployments_file())),
+            cwd=home.temporary,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def finish_deploying(deploying: "subprocess.Popen[bytes]") -> None:
+    """Wait until the deployments are made.
+
+    Raises:
+        DeployFailedError: They are not.
+    """
+    if deploying.wait() != 0:
+        raise DeployFailedError
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {**os.environ, "CUSTODY_HOME": str(settings.home)}
