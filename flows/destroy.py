@@ -1,6 +1,5 @@
 """Stage 5, destroy (销): what is due and not held is erased, verified and certified."""
 
-from prefect import flow
 from prefect.states import State
 
 from tasks.destroy import (
@@ -11,12 +10,11 @@ from tasks.destroy import (
     take_plan,
     verify_absence,
 )
-from tasks.history import HOOKS
-from tasks.naming import named_after
 from tasks.parameters import MaybePlanId
+from tasks.stage import stage
 
 
-@flow(name="destroy", flow_run_name=named_after("plan_id"), persist_result=False, **HOOKS)
+@stage("destroy", about=("plan_id",))
 def destroy(plan_id: MaybePlanId = "") -> DestructionReceipt | State[None]:
     """Erase what a plan lists, or what is due today · 销毁计划所列或今日到期的数据.
 

@@ -1,20 +1,14 @@
 """Stage 1, ingest (收): read, check, find the lawful basis, minimise, seal into intake or refuse."""
 
-from prefect import flow
-
-from tasks.history import HOOKS
 from tasks.ingest import BatchReceipt, close_batch, examine_source, ingest_span, open_batch
-from tasks.naming import named_after
 from tasks.parameters import DryRun, MaybeBatchId, SourceName
+from tasks.stage import stage
 
 
-@flow(
-    name="ingest",
-    flow_run_name=named_after("source", "batch_id"),
-    persist_result=False,
-    **HOOKS,
-)
-def ingest(source: SourceName, batch_id: MaybeBatchId = "", dry_run: DryRun = False) -> BatchReceipt:
+@stage("ingest", about=("source", "batch_id"))
+def ingest(
+    source: SourceName, batch_id: MaybeBatchId = "", dry_run: DryRun = False
+) -> BatchReceipt:
     """Take in a registered source · 收集一个已登记的来源.
 
     Every row is checked for quality and lawful basis; what is refused is held with all its reasons.

@@ -1,15 +1,13 @@
 """Stage 4, transfer (传): rules and two people decide; then a package only its recipient opens."""
 
-from prefect import flow
 from prefect.states import State
 
-from tasks.history import HOOKS
-from tasks.naming import named_after
 from tasks.parameters import MaybeRequestId, TransferDraft
 from tasks.requests import RequestReceipt, decide, deliver_package, take_request
+from tasks.stage import stage
 
 
-@flow(name="transfer", flow_run_name=named_after("request_id"), persist_result=False, **HOOKS)
+@stage("transfer", about=("request_id",))
 def transfer(
     request_id: MaybeRequestId = "", draft: TransferDraft | None = None
 ) -> RequestReceipt | State[RequestReceipt]:

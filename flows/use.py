@@ -1,15 +1,13 @@
 """Stage 3, use (用): rules decide who may read what, for which purpose, until when."""
 
-from prefect import flow
 from prefect.states import State
 
-from tasks.history import HOOKS
-from tasks.naming import named_after
 from tasks.parameters import MaybeRequestId, UseDraft
 from tasks.requests import RequestReceipt, decide, grant, take_request
+from tasks.stage import stage
 
 
-@flow(name="use", flow_run_name=named_after("request_id"), persist_result=False, **HOOKS)
+@stage("use", about=("request_id",))
 def use(
     request_id: MaybeRequestId = "", draft: UseDraft | None = None
 ) -> RequestReceipt | State[RequestReceipt]:

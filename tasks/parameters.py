@@ -66,9 +66,11 @@ class Draft(BaseModel):
 
     dataset: str = Field(pattern=_NAME, title="Dataset · 数据集")
     purpose: str = Field(pattern=_NAME, title="Purpose · 目的")
-    fields: list[str] = Field(min_length=1, max_length=100, title="Fields · 字段")
+    fields: list[Annotated[str, Field(pattern=_NAME)]] = Field(
+        min_length=1, max_length=100, title="Fields · 字段"
+    )
     show: Literal["masked", "clear"] = Field(default="masked", title="Shown · 显示方式")
-    customers: list[str] = Field(
+    customers: list[Annotated[str, Field(pattern=f"^cust_{_ID}$")]] = Field(
         default_factory=list,
         max_length=1000,
         title="Customers · 客户",
