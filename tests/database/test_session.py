@@ -189,6 +189,7 @@ def test_what_happened_is_announced_once_and_never_too_early(house: House) -> No
 
 def test_requests_are_listed_by_state(house: House) -> None:
     first = house.awaiting()
+    house.clock.advance(seconds=1)
     second = house.file(house.ask_use())
     assert [line.id for line in list_requests(house.custody)] == [first, second]
     assert [line.id for line in list_requests(house.custody, "awaiting")] == [first]
