@@ -31,7 +31,7 @@ def test_the_page_documents_nothing_that_is_not_a_setting() -> None:
 
 def test_nothing_set_means_embedded_in_the_private_home() -> None:
     settings = load_settings()
-    assert settings.home == Path.home() / ".custody"
+    assert settings.home == Path.cwd() / ".custody"
     assert wanted(settings).database_url is None
     assert wanted(settings).prefect_api_url is None
 
@@ -73,7 +73,7 @@ def test_data_and_keys_in_one_database_are_refused() -> None:
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in variables():
         monkeypatch.setenv(name, "")
-    assert load_settings().home == Path.home() / ".custody"
+    assert load_settings().home == Path.cwd() / ".custody"
 
 
 def test_a_misspelt_variable_is_reported_and_a_source_s_own_is_not() -> None:
