@@ -1,0 +1,136 @@
+"""From the settings of this process to an open installation, and to Prefect where a flow runs."""
+
+import getpass
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from custody.cli.manner import manner
+from custody.cli.output import note
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from custody.acts.context import Actor, Custody
+    from custody.embedded.runtime import Running
+
+# Prefect reads this when it is imported; what people must know custody tells them itself.
+_CONSOLE: Final = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
+
+
+def load_settings() -> "Settings":
+    """Return the settings of this process."""
+    from config.settings import load_settings as load
+
+    return load()
+
+
+@contextmanager
+def servers() -> Iterator[tuple["Settings", "Running"]]:
+    """Have the databases running; what this command started itself stops behind it."""
+    from config.settings import wanted
+    from custody.embedded.runtime import running
+
+    settings = load_settings()
+    with running(wanted(settings)) as where:
+        yield settings, where
+
+
+@contextmanager
+def opened() -> Iterator["Custody"]:
+    """Open the installation for a command that runs no flow."""
+    with servers() as (settings, where), _installation(settings, where) as custody:
+        yield custody
+
+
+@contextmanager
+def opened_with_prefect() -> Iterator["Custody"]:
+    """Open the installation for a command that runs a flow in this process."""
+    from custody.cli.prefect_process import as_prefect_client
+
+    settings = load_settings()
+    _hush_prefect()
+    with as_prefect_client(settings) as where, _installation(settings, where) as custody:
+        yield custody
+
+
+def run_flow(flow: Any, **parameters: object) -> Any:  # noqa: ANN401 - whatever the flow returns
+    """Run a flow in this process and return its result, or raise what failed it.
+
+    A run that ends early (a draft, an approval that is missing) returns what its state holds.
+    """
+    return flow(**parameters, return_state=True).result()
+
+
+def os_user() -> "Actor":
+    """Return the actor of a command: the user of the operating system, not a proven person."""
+    from custody.acts.context import Actor
+
+    return Actor(how="os-user", name=getpass.getuser())
+
+
+def reachable_prefect(settings: "Settings") -> str | None:
+    """Return the address of Prefect's API if something answers there now."""
+    from custody.embedded.http import ApiUnreachableError, ask
+
+    api_url = settings.prefect_api_url or _embedded_api(settings)
+    try:
+        return api_url if api_url and ask(api_url, "/health") is True else None
+    except ApiUnreachableError:
+        return None
+
+
+def announce(custody: "Custody") -> bool:
+    """Emit the events of requests nobody announced yet, if Prefect is there to hear them.
+
+    The request rows are the outbox: what is not announced now will be later.
+    """
+    settings = load_settings()
+    api_url = reachable_prefect(settings)
+    if api_url is None:
+        note("not_announced")
+        return False
+    _become_client(settings, api_url)
+    from custody.cli.prefect_process import drain
+    from tasks.events import announce as emit
+
+    emit(custody)
+    drain()
+    return True
+
+
+@contextmanager
+def _installation(settings: "Settings", where: "Running") -> Iterator["Custody"]:
+    from config.installation import open_with
+    from custody.acts.setup import close_custody
+
+    custody = open_with(settings, where)
+    try:
+        yield custody
+    finally:
+        close_custody(custody)
+
+
+def _embedded_api(settings: "Settings") -> str:
+    """Return where the embedded server said it is, empty where none was ever started."""
+    published = settings.home / "run" / "prefect.json"
+    try:
+        port = json.loads(published.read_text(encoding="ascii"))["port"]
+    except (OSError, ValueError, KeyError):
+        return ""
+    return f"http://127.0.0.1:{port}/api"
+
+
+def _become_client(settings: "Settings", api_url: str) -> None:
+    from custody.embedded.home import Home
+    from custody.embedded.processes import client_environment
+
+    home = Home.open(settings.home)
+    os.environ.update(client_environment(os.environ, api_url=api_url, home=home))
+    _hush_prefect()
+
+
+def _hush_prefect() -> None:
+    if not manner().debug:
+        os.environ.setdefault(_CONSOLE, "CRITICAL")

@@ -1,0 +1,127 @@
+"""``custody status`` and ``doctor``: what is held, what waits, what is running, what is wrong."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from custody.cli.output import show
+from custody.cli.session import load_settings, opened, reachable_prefect, servers
+from custody.cli.signing import OWN_VARIABLES
+from custody.errors import EXIT_FAULT
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from custody.acts.context import Custody
+    from custody.embedded.health import Patient
+    from custody.embedded.runtime import Running
+
+Document = dict[str, object]
+
+
+def status() -> None:
+    """Show what the installation holds and what waits for somebody, in counts."""
+    settings = load_settings()
+    with opened() as custody:
+        document = _held(custody)
+    prefect = reachable_prefect(settings)
+    show({**document, "prefect": prefect or ""})
+
+
+def doctor() -> None:
+    """Say in one screen what is running, reachable, misconfigured; exit 1 if anything fails."""
+    from custody.embedded.finding import Status
+    from custody.embedded.health import examine
+
+    with servers() as (settings, where):
+        findings = examine(_patient(settings, where))
+    rows = [
+        {
+            "what": one.name,
+            "status": one.status.value,
+            "detail": one.detail,
+            "next": one.next_step,
+        }
+        for one in findings
+    ]
+    failed = sum(one.status is Status.FAIL for one in findings)
+    show({"ok": not failed, "failed": failed, "findings": rows})
+    if failed:
+        raise typer.Exit(EXIT_FAULT)
+
+
+def _held(custody: "Custody") -> Document:
+    from custody.acts.overview import batches_of, overview
+    from custody.acts.quarantine import list_quarantine
+    from custody.acts.request_views import list_requests
+    from custody.counts import count_codes
+    from custody.database.engine import transaction
+    from custody.database.ledger import read_head
+    from custody.database.plans import list_plans
+    from custody.database.records import holds_on
+    from custody.identifiers import INSTALLATION, show_id
+
+    counts = overview(custody)
+    with transaction(custody.data) as connection:
+        holds, plans = holds_on(connection), list_plans(connection)
+        head = read_head(connection)
+    return {
+        "installation": show_id(INSTALLATION, custody.installation_id),
+        "synthetic": custody.synthetic,
+        "zone": str(custody.zone),
+        "policy": custody.policy.digest,
+        "customers": counts.customers,
+        "records": counts.records,
+        "level_raised": counts.level_raised,
+        "quarantined": len(list_quarantine(custody)),
+        "holds": len(holds),
+        "entries": head.seq,
+        "datasets": dict(counts.datasets),
+        "levels": dict(counts.levels),
+        "batches": count_codes([one.state] for one in batches_of(custody)),
+        "requests": count_codes([one.state] for one in list_requests(custody)),
+        "plans": count_codes([one.state] for one in plans),
+    }
+
+
+def _patient(settings: "Settings", where: "Running") -> "Patient":
+    from config.installation import places, policy_folder
+    from config.settings import unknown_variables
+    from custody.embedded.health import Patient
+    from custody.keys.keystore import open_keystore
+    from custody.policy.load import load_policy
+
+    parts = places(settings, where)
+
+    def policy() -> str:
+        return load_policy(policy_folder(settings)).digest
+
+    def keystore() -> str:
+        open_keystore(parts.keystore, parts.key_file, parts.passphrase)
+        return str(parts.keystore)
+
+    return Patient(
+        home=settings.home,
+        database_url=where.database_url,
+        keys_url=where.keys_url,
+        prefect_api_url=reachable_prefect(settings),
+        key_file=None if settings.passphrase_file else parts.key_file,
+        unknown_variables=unknown_variables(known=_known_variables()),
+        loads={"policy": policy, "keystore": keystore},
+    )
+
+
+def _known_variables() -> tuple[str, ...]:
+    """Return variables read elsewhere: by people's commands, and by the policy's sources."""
+    import os
+    import re
+
+    from config.installation import policy_folder
+    from custody.errors import CustodyError
+    from custody.policy.load import load_policy
+
+    try:
+        sources = load_policy(policy_folder(load_settings())).sources.values()
+    except CustodyError:
+        sources = ()
+    named = [re.findall(r"\$\{(\w+)\}", one.location or "") for one in sources]
+    return (*OWN_VARIABLES, *(name for names in named for name in names if name in os.environ))
