@@ -55,10 +55,10 @@ def demo(
     An earlier demo in the same CUSTODY_HOME is replaced; a real installation is never touched.
     """
     from custody.cli.demonstration.play import play  # noqa: PLC0415
-    from custody.cli.session import os_user, settings  # noqa: PLC0415
+    from custody.cli.session import load_settings, os_user  # noqa: PLC0415
 
     began = time.monotonic()
-    document = play(settings(), _script(customers, source, as_of), os_user(), _Progress())
+    document = play(load_settings(), _script(customers, source, as_of), os_user(), _Progress())
     document["seconds"] = round(time.monotonic() - began)
     if manner().json:
         print(to_json(document))
