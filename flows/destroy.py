@@ -1,12 +1,13 @@
 """Stage 5, destroy (销): what is due and not held is erased, verified and certified."""
 
-from prefect.states import State
+from prefect import State
 
 from tasks.destroy import (
     DestructionReceipt,
     certify_destruction,
     claim_plan,
     erase_chunk,
+    expire_quarantine,
     take_plan,
     verify_absence,
 )
@@ -20,6 +21,7 @@ def destroy(plan_id: MaybePlanId = "") -> DestructionReceipt | State[None]:
 
     What is held meanwhile stays. A purge of many customers waits for two people.
     """
+    expire_quarantine()
     plan = claim_plan(take_plan(plan_id))
     if plan.settled is not None:
         return plan.settled

@@ -1,6 +1,6 @@
 """Stage 4, transfer (传): rules and two people decide; then a package only its recipient opens."""
 
-from prefect.states import State
+from prefect import State
 
 from tasks.parameters import MaybeRequestId, TransferDraft
 from tasks.requests import RequestReceipt, decide, deliver_package, take_request

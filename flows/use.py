@@ -1,6 +1,6 @@
 """Stage 3, use (用): rules decide who may read what, for which purpose, until when."""
 
-from prefect.states import State
+from prefect import State
 
 from tasks.parameters import MaybeRequestId, UseDraft
 from tasks.requests import RequestReceipt, decide, grant, take_request

@@ -18,7 +18,7 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.exceptions import ExternalSignal
-from prefect.states import State
+from prefect import State
 
 from custody.acts.subjects import ChangedMeanwhileError
 from custody.database.engine import DatabaseError

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from prefect.states import Completed, State
+from prefect import State
+from prefect.states import Completed
 
 from custody.acts import certify as certifying
 from custody.acts import destroy as destroying
+from custody.acts import quarantine
 from custody.acts.planning import Scope, plan_destruction, require_plan
 from custody.counts import add_counts
 from custody.errors import AwaitingApprovalError
@@ -31,6 +33,12 @@ class DestructionReceipt:
     plan_id: str
     certificate: str
     outcomes: dict[str, int]
+
+
+@step
+def expire_quarantine() -> int:
+    """Destroy refused rows that were held for as long as the policy says; return how many."""
+    return quarantine.expire_quarantine(custody(), actor())
 
 
 @step

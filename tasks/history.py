@@ -7,7 +7,7 @@ from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
-from prefect.states import State
+from prefect import State
 
 from custody.acts.context import Custody
 from custody.acts.history import record_run, runs_in_ledger

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from prefect.states import Completed, State
+from prefect import State
+from prefect.states import Completed
 
 from custody.acts import request_views, requests
 from custody.acts.transfer import decide_transfer, deliver

@@ -6,6 +6,7 @@ lawful basis were never kept. What passes leaves the quarantine for a further ch
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -88,6 +89,25 @@ def retry_quarantine(
         leave = partial(_leave, custody, actor, batch, held, chunk)
         take_chunk(custody, actor, batch, chunk, within=leave)
     return close_batch(custody, actor, batch_id)
+
+
+def expire_quarantine(custody: Custody, actor: Actor) -> int:
+    """Destroy the rows that were held for as long as the policy says; return how many.
+
+    A batch whose last held row goes loses its quarantine key too, and with it the sealed place it was
+    read from.
+    """
+    before = custody.today() - timedelta(days=custody.policy.settings.quarantine_days)
+    with transaction(custody.data) as connection:
+        gone = tables.expire_quarantine(connection, before)
+        if not gone:
+            return 0
+        emptied = tables.batches_without_held(connection, set(gone))
+        facts = {"rows": len(gone), "batches": len(set(gone)), "keys_to_end": len(emptied)}
+        record(connection, custody, actor, "quarantine:rows:destroyed", facts)
+    for batch_id in emptied:
+        custody.keyring.drop_batch_key(batch_id, QUARANTINE)
+    return len(gone)
 
 
 def _open(custody: Custody, batch: Batch, row: QuarantinedRow) -> RevealedRow:

@@ -85,6 +85,12 @@ _HELD = text(
 _DROP_QUARANTINE = text("DELETE FROM quarantine WHERE batch_id = :b AND row_number = ANY(:numbers)")
 _DROP_BATCH_QUARANTINE = text("DELETE FROM quarantine WHERE batch_id = :b")
 
+_EXPIRE = text("DELETE FROM quarantine WHERE held_on < :before RETURNING batch_id")
+_WITHOUT_HELD = text(
+    "SELECT b FROM unnest(CAST(:ids AS uuid[])) b"
+    " WHERE NOT EXISTS (SELECT FROM quarantine q WHERE q.batch_id = b)"
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
@@ -299,3 +305,13 @@ def drop_quarantine(
         connection.execute(_DROP_BATCH_QUARANTINE, {"b": batch_id})
     else:
         connection.execute(_DROP_QUARANTINE, {"b": batch_id, "numbers": list(row_numbers)})
+
+
+def expire_quarantine(connection: Connection, before: date) -> list[UUID]:
+    """Delete the rows held since before a day and return whose batch each was."""
+    return list(connection.execute(_EXPIRE, {"before": before}).scalars())
+
+
+def batches_without_held(connection: Connection, batch_ids: Iterable[UUID]) -> list[UUID]:
+    """Return those of the batches that have no row in quarantine any more."""
+    return list(connection.execute(_WITHOUT_HELD, {"ids": list(batch_ids)}).scalars())
