@@ -1,0 +1,165 @@
+"""Killed at any named step and run again, the end state is that of an uninterrupted run (T17)."""
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from fingerprint import fingerprint
+from house import Site, copied, founded
+from story import Act, chapters, write_files
+
+from custody.embedded.postgres import EmbeddedPostgres
+from custody.quality import check
+from custody.quality.engine import Outcome
+from custody.steps import observed_by
+
+SEED = 20261123
+CHAINS = 8
+LONGEST_GAP = 18
+STEPS = (
+    "batch:key-written", "ingest:chunk-examined", "ingest:chunk-written",
+    "consents:keys-written", "chunk:consents:recorded:before-commit",
+    "batch:ingest:completed:before-commit",
+    "store:drafted", "store:keys-written", "chunk:store:completed:before-commit",
+    "store:batch-closed", "endings:keys-retired", "endings:survivors-resealed",
+    "endings:keys-deleted", "key:data:deleted:before-commit",
+    "plan:destroy:written:before-commit", "plan:destroy:begun:before-commit",
+    "erase:keys-retired", "record:data:deleted:before-commit", "erase:rows-deleted",
+    "certificate:destroy:issued:before-commit", "certify:issued",
+)  # fmt: skip
+"""Steps that the story must pass, or the sweep proves too little."""
+
+
+@dataclass
+class Told:
+    """The story, told once without interruption: where each chapter begins, what it comes to."""
+
+    acts: Sequence[tuple[str, Act]]
+    before: list[Site] = field(default_factory=list)
+    steps: list[list[str]] = field(default_factory=list)
+    after: list[Mapping[str, object]] = field(default_factory=list)
+
+
+def remembered(
+    run: Callable[..., tuple[Outcome, ...]],
+) -> Callable[..., tuple[Outcome, ...]]:
+    """Let Great Expectations judge each chunk once: the same chunks come hundreds of times."""
+    known: dict[str, tuple[Outcome, ...]] = {}
+
+    def run_once(*asked: object) -> tuple[Outcome, ...]:
+        if repr(asked) not in known:
+            known[repr(asked)] = run(*asked)
+        return known[repr(asked)]
+
+    return run_once
+
+
+def tell(site: Site, acts: Sequence[tuple[str, Act]]) -> tuple[list[str], dict[str, object]]:
+    """Play acts on a site without interruption."""
+    names: list[str] = []
+    with site.opened() as custody, observed_by(names.append):
+        for _, act in acts:
+            act(custody)
+    with site.opened() as custody:
+        return names, fingerprint(custody)
+
+
+def killed(site: Site, acts: Sequence[tuple[str, Act]], at: int) -> bool:
+    """Play acts in a process of their own that is killed at the given step; False: it came through."""
+    child = os.fork()
+    if child == 0:
+        _play_until(site, acts, at)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.waitstatus_to_exitcode(status) == 0
+    return False
+
+
+def _play_until(site: Site, acts: Sequence[tuple[str, Act]], at: int) -> None:
+    left = at
+
+    def count_down(_: str) -> None:
+        nonlocal left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+
+    code = 1
+    try:
+        with site.opened() as custody, observed_by(count_down):
+            for _, act in acts:
+                act(custody)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+@pytest.fixture(scope="module")
+def told(_templates: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    """Tell the story once; keep a site as it was before each chapter."""
+    folder = tmp_path_factory.mktemp("kill")
+    told = Told(acts=chapters(write_files(folder / "files")))
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(check, "run", remembered(check.run))
+        site = stack.enter_context(founded(_templates, folder))
+        for chapter in told.acts:
+            told.before.append(stack.enter_context(copied(_templates, site, folder)))
+            steps, state = tell(site, [chapter])
+            told.steps.append(steps)
+            told.after.append(state)
+        yield told
+
+
+def differences(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
+    """Return which parts of two states differ."""
+    return [part for part in one if one[part] != other[part]]
+
+
+def test_the_story_passes_every_named_step(told: Told) -> None:
+    assert set(STEPS) - {step for steps in told.steps for step in steps} == set()
+
+
+def test_an_uninterrupted_story_told_again_comes_to_the_same(
+    told: Told, _templates: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    with copied(_templates, told.before[0], tmp_path) as site:
+        _, state = tell(site, told.acts)
+        assert differences(state, told.after[-1]) == []
+        _, again = tell(site, told.acts[:4])
+        assert differences(again, told.after[-1]) == []
+
+
+@pytest.mark.parametrize("chapter", range(6))
+def test_killed_at_each_step_of_a_chapter(
+    told: Told, _templates: EmbeddedPostgres, tmp_path: Path, chapter: int
+) -> None:
+    wrong = {}
+    for at, step in enumerate(told.steps[chapter]):
+        with copied(_templates, told.before[chapter], tmp_path) as site:
+            assert killed(site, told.acts[chapter : chapter + 1], at)
+            _, state = tell(site, told.acts[chapter:])
+        found = differences(state, told.after[-1])
+        if found:
+            wrong[f"{at}: {step}"] = found
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + CHAINS))
+def test_killed_again_and_again(
+    told: Told, _templates: EmbeddedPostgres, tmp_path: Path, seed: int
+) -> None:
+    chance, kills = random.Random(seed), 0
+    with copied(_templates, told.before[0], tmp_path) as site:
+        while killed(site, told.acts, chance.randint(1, LONGEST_GAP)):
+            kills += 1
+        _, state = tell(site, told.acts)
+    assert kills >= 8
+    assert differences(state, told.after[-1]) == []
