@@ -1,27 +1,22 @@
 """Opening, closing and reverting a batch: one reading of one source."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from uuid import UUID
-
-from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
 from custody.acts.policy import remember_policy
 from custody.acts.recording import record
+from custody.acts.repeats import settle_repeats
 from custody.counts import add_counts
 from custody.database import batches as tables
-from custody.database.batches import Batch, ChunkReceipt, QuarantinedRow, Repeat
+from custody.database import quarantine as quarantine_tables
+from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import transaction
 from custody.errors import Reason, RefusedError, UsageError
 from custody.identifiers import BATCH, show_id, time_ordered_id
 from custody.intake import (
-    IntakeRow,
-    decode_rows,
-    encode_rows,
-    intake_context,
     location_context,
-    quarantine_context,
 )
 from custody.keys.keyring import INTAKE, QUARANTINE
 from custody.policy.model import CONSENTS, Dataset
@@ -146,7 +141,7 @@ def close_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt:
             return total(batch_id, receipts)
         if len(receipts) < batch.chunks:
             raise UsageError("the batch is not read to its end", show_id(BATCH, batch_id))
-        _settle_repeats(custody, connection, batch, tables.find_repeats(connection, batch_id))
+        settle_repeats(custody, connection, batch)
         tables.drop_batch_rows(connection, batch_id)
         receipt = total(batch_id, tables.list_chunks(connection, batch_id))
         done = "stored" if batch.dataset == CONSENTS else "ingested"
@@ -172,7 +167,7 @@ def revert_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt
         if batch.state != "reverted":
             tables.drop_intake(connection, batch_id)
             tables.drop_batch_rows(connection, batch_id)
-            tables.drop_quarantine(connection, batch_id)
+            quarantine_tables.drop_quarantine(connection, batch_id)
             tables.set_batch_state(connection, batch_id, "reverted")
             record(connection, custody, actor, "batch:ingest:reverted", facts_of(batch, receipt))
     custody.keyring.drop_batch_key(batch_id, INTAKE)
@@ -220,55 +215,6 @@ def facts_of(batch: Batch, receipt: ChunkReceipt) -> dict[str, object]:
     }
 
 
-def read_intake(
-    custody: Custody, connection: Connection, batch_id: UUID, chunk: int
-) -> list[IntakeRow]:
-    """Return the accepted rows of a chunk that is not stored yet, none when it is."""
-    sealed = tables.find_intake(connection, batch_id, chunk)
-    if sealed is None:
-        return []
-    key = custody.keyring.open_batch_key(batch_id, INTAKE)
-    return decode_rows(open_seal(key, sealed, intake_context(custody.installation_id, batch_id, chunk)))
-
-
-def write_intake(
-    custody: Custody, connection: Connection, batch_id: UUID, chunk: int, rows: Sequence[IntakeRow]
-) -> None:
-    """Seal a chunk's accepted rows into the intake area."""
-    key = custody.keyring.batch_key(batch_id, INTAKE, custody.today())
-    context = intake_context(custody.installation_id, batch_id, chunk)
-    tables.put_intake(connection, batch_id, chunk, seal(key, encode_rows(rows), context))
-
-
-def quarantined(  # noqa: PLR0913 - one row of the quarantine
-    custody: Custody,
-    batch_id: UUID,
-    chunk: int,
-    stage: str,
-    row: IntakeRow,
-    codes: Sequence[str],
-    *,
-    keep_values: bool,
-) -> QuarantinedRow:
-    """Return a refused row for the quarantine, its values sealed only where they may be kept."""
-    sealed = None
-    if keep_values:
-        key = custody.keyring.batch_key(batch_id, QUARANTINE, custody.today())
-        context = quarantine_context(custody.installation_id, batch_id, row.number)
-        sealed = seal(key, encode_rows([row]), context)
-    return QuarantinedRow(
-        id=time_ordered_id(custody.now()),
-        batch_id=batch_id,
-        chunk=chunk,
-        row_number=row.number,
-        stage=stage,
-        codes=sorted(codes),
-        row_tag=row.content_tag,
-        sealed=sealed,
-        held_on=custody.today(),
-    )
-
-
 def content_tag_of(custody: Custody, reader: Reader) -> bytes:
     """Return the keyed hash of everything a source holds."""
     running = custody.keyring.tags.content_stream()
@@ -290,48 +236,3 @@ def _new_batch(  # noqa: PLR0913 - one row's columns
     sealed = None if location is None else seal(key, location.encode(), context)
     who = f"{actor.how}:{actor.name}"
     return replace(batch, content_tag=content_tag, location=sealed, opened_by=who)
-
-
-def _settle_repeats(
-    custody: Custody, connection: Connection, batch: Batch, repeats: Sequence[Repeat]
-) -> None:
-    chunks = sorted({repeat.chunk for repeat in repeats if repeat.accepted})
-    for chunk in chunks:
-        here = [r for r in repeats if r.chunk == chunk and r.accepted]
-        refused = {r.row_number for r in here if r.contradicts}
-        unchanged = {r.row_number for r in here if not r.contradicts and not r.first}
-        if refused or unchanged:
-            _take_out(custody, connection, batch, chunk, refused, unchanged)
-
-
-def _take_out(  # noqa: PLR0913 - which rows of which chunk, and why
-    custody: Custody,
-    connection: Connection,
-    batch: Batch,
-    chunk: int,
-    refused: set[int],
-    unchanged: set[int],
-) -> None:
-    """Take rows out of a chunk's intake copy: into quarantine, or as unchanged."""
-    rows = read_intake(custody, connection, batch.id, chunk)
-    stay = [row for row in rows if row.number not in refused | unchanged]
-    write_intake(custody, connection, batch.id, chunk, stay)
-    code = "duplicate_in_batch"
-    held = [
-        quarantined(custody, batch.id, chunk, "ingest", row, [code], keep_values=True)
-        for row in rows
-        if row.number in refused
-    ]
-    tables.add_quarantine(connection, batch.id, chunk, held)
-    receipt = tables.find_chunk(connection, batch.id, chunk, lock=True)
-    if receipt is None:
-        raise UsageError("no such chunk", str(chunk))
-    settled = replace(
-        receipt,
-        read=receipt.read - len(unchanged),
-        accepted=receipt.accepted - len(refused) - len(unchanged),
-        refused=receipt.refused + len(refused),
-        unchanged=receipt.unchanged + len(unchanged),
-        reasons=add_counts(receipt.reasons, {code: len(refused)}),
-    )
-    tables.save_chunk(connection, settled)

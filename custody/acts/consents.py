@@ -12,8 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from custody.acts.batches import facts_of, quarantined
+from custody.acts.batches import facts_of
+from custody.acts.claiming import written_meanwhile
 from custody.acts.context import Actor, Custody
+from custody.acts.intake_area import quarantined
 from custody.acts.recording import record
 from custody.acts.store import again_if_changed
 from custody.acts.subjects import (
@@ -29,9 +31,11 @@ from custody.counts import count_codes
 from custody.database import batches as tables
 from custody.database import consents as consent_tables
 from custody.database import customers
-from custody.database.batches import Batch, ChunkReceipt, QuarantinedRow
+from custody.database import quarantine as quarantine_tables
+from custody.database.batches import Batch, ChunkReceipt
 from custody.database.consents import NewConsent
 from custody.database.engine import transaction
+from custody.database.quarantine import QuarantinedRow
 from custody.errors import QualityGateError, Reason, RefusedError
 from custody.identifiers import CUSTOMER, random_id, show_id, time_ordered_id
 from custody.identity import Directory, IdentityConflictError, Reference
@@ -167,13 +171,17 @@ def _ingest_once(
     reached("consents:keys-written")
     receipt = _receipt(batch, chunk, draft)
     with transaction(custody.data) as connection:
+        known = written_meanwhile(connection, batch.id, chunk.number)
+        if known is not None:
+            return known
         if within is not None:
             within(connection)
         _write(custody, connection, batch, draft, keys)
         held = [_held(custody, batch, chunk.number, row) for row in draft.refused]
-        tables.add_quarantine(connection, batch.id, chunk.number, held)
+        quarantine_tables.add_quarantine(connection, batch.id, chunk.number, held)
         tables.save_chunk(connection, receipt)
         record(connection, custody, actor, "chunk:consents:recorded", facts_of(batch, receipt))
+    reached("consents:chunk-written")
     return receipt
 
 

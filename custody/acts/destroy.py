@@ -27,9 +27,11 @@ from custody.counts import count_codes
 from custody.database import consents as consent_tables
 from custody.database import customers as customer_tables
 from custody.database import endings, plans, records
+from custody.database.due import DueRecord
 from custody.database.engine import transaction
-from custody.database.plans import DueRecord, Plan
-from custody.destruction import reasons_against_applying, data_digest
+from custody.database.holds import Hold, holds_on
+from custody.database.plans import Plan
+from custody.destruction import data_digest, reasons_against_applying
 from custody.errors import AwaitingApprovalError, RefusedError
 from custody.identifiers import PLAN, show_id
 from custody.record import RecordRow
@@ -158,7 +160,7 @@ def _decide(
 ) -> dict[UUID, str]:
     """Return each record's outcome, looked at again under the customers' locks."""
     concerned = {one.customer_id for one in due}
-    holds = records.holds_on(connection, concerned)
+    holds = holds_on(connection, concerned)
     consents = consent_tables.consents_of(connection, concerned)
     until = end_of(custody, plan.as_of)
     withdrawn = {
@@ -173,7 +175,7 @@ def _outcome(
     plan: Plan,
     due: DueRecord,
     rows: Mapping[UUID, RecordRow],
-    holds: Sequence[records.Hold],
+    holds: Sequence[Hold],
     withdrawn: set[tuple[UUID, str]],
 ) -> str:
     row = rows.get(due.record_id)

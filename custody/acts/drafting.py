@@ -25,6 +25,7 @@ from custody.counts import count_codes
 from custody.database import customers, records
 from custody.database.batches import Batch
 from custody.database.consents import consents_of
+from custody.database.holds import Hold, holds_on
 from custody.database.records import RecordKey
 from custody.identifiers import random_id, time_ordered_id
 from custody.identity import Directory, IdentityConflictError, Reference
@@ -87,7 +88,7 @@ class _Desk:
     directory: Directory
     stored: Mapping[bytes, RecordKey]
     basis: Mapping[int, tuple[str, ...]]
-    held: Mapping[UUID, Sequence[records.Hold]]
+    held: Mapping[UUID, Sequence[Hold]]
     events: Mapping[tuple[UUID, str], date]
     suppressed: Mapping[bytes, datetime]
     aliases: dict[UUID, str]
@@ -174,7 +175,7 @@ def _require_basis(
 
 def _require_no_hold(connection: Connection, draft: Draft) -> None:
     replaced = {one.record_id: one.customer_id for one in draft.planned if one.replaces}
-    holds = records.holds_on(connection, set(replaced.values())) if replaced else []
+    holds = holds_on(connection, set(replaced.values())) if replaced else []
     if any(hold.covers(record_id) for hold in holds for record_id in replaced):
         raise ChangedMeanwhileError
 
@@ -190,8 +191,8 @@ def _set_out(  # noqa: PLR0913 - the parts of the chunk
     dataset = custody.policy.dataset(batch.dataset)
     directory = read_directory(connection, references.values())
     known = set(directory.by_tag.values())
-    held: dict[UUID, list[records.Hold]] = {}
-    for hold in records.holds_on(connection, known):
+    held: dict[UUID, list[Hold]] = {}
+    for hold in holds_on(connection, known):
         held.setdefault(hold.customer_id, []).append(hold)
     tags = {r.suppression_tag for found in references.values() for r in found}
     return _Desk(

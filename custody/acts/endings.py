@@ -1,7 +1,8 @@
 """Ending data keys: what survives under them is sealed again, then the keys are deleted.
 
 1. The keys are retired: they still open, and are never handed out again. 2. Under the customers'
-locks the surviving records are opened and sealed under fresh keys, in the period they now belong to.
+locks their generations are raised, so that a store in flight under these keys redoes its rows, and
+the surviving records are opened and sealed under fresh keys, in the period they now belong to.
 3. The keys are deleted. 4. The intent is struck off and the ledger says so. Every step can be
 repeated; the intent was written by the act that decided it.
 """
@@ -49,6 +50,7 @@ def _end(custody: Custody, actor: Actor, customers: Sequence[UUID]) -> int:
         endings.endings_done(connection, keys)
         facts = {"keys": len(keys), "customers": len(customers), "deleted_now": deleted}
         record(connection, custody, actor, "key:data:deleted", facts)
+    reached("endings:struck-off")
     return len(keys)
 
 
@@ -60,13 +62,25 @@ def _reseal(custody: Custody, customers: Sequence[UUID], keys: Sequence[UUID]) -
         for period in sorted({_period(custody, row) for row in rows}):
             records.open_period(connection, period)
     with transaction(custody.data) as connection:
-        locked = customer_tables.lock_customers(connection, customers)
+        locked = _raise_generations(connection, customers)
         survivors = endings.lock_survivors(connection, customers, keys)
         if not survivors:
             return
-        fresh = _fresh_keys(custody, survivors, {c: g for c, (g, _) in locked.items()})
+        fresh = _fresh_keys(custody, survivors, locked)
         moved = [_sealed_again(custody, one, fresh) for one in open_records(custody, survivors)]
         _write(connection, survivors, moved)
+
+
+def _raise_generations(connection: Connection, customers: Sequence[UUID]) -> dict[UUID, int]:
+    """Lock the customers and raise the generation of the active ones; return what it is now.
+
+    A store in flight may hold a key that was retired after it was handed out. Its rows would come
+    after the survivors were looked for, and lie under a key that is gone; so it must redo them.
+    """
+    locked = customer_tables.lock_customers(connection, customers)
+    active = [customer for customer, (_, state) in locked.items() if state == "active"]
+    customer_tables.raise_generations(connection, active, "active")
+    return {customer: g + (state == "active") for customer, (g, state) in locked.items()}
 
 
 def _write(

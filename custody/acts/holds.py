@@ -3,15 +3,19 @@
 from datetime import date
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
 from custody.acts.recording import record
 from custody.database import customers, endings, records
+from custody.database import holds as hold_tables
 from custody.database.engine import transaction
-from custody.database.records import Hold
+from custody.database.holds import Hold
 from custody.errors import Reason, RefusedError, UsageError
-from custody.identifiers import CUSTOMER, HOLD, show_id, time_ordered_id
+from custody.identifiers import CUSTOMER, HOLD, RECORD, show_id, time_ordered_id
 from custody.retention import ends_on
+from custody.steps import reached
 
 
 def add_hold(
@@ -20,7 +24,8 @@ def add_hold(
     """Keep a customer's records, or one of them, from destruction until the hold is lifted.
 
     Raises:
-        RefusedError: No reason is given, or the customer is unknown or erased.
+        UsageError: No reason is given.
+        RefusedError: The customer is unknown or erased, or has no such record (any more).
     """
     if not reason.strip():
         raise UsageError("a hold needs its reason")
@@ -33,12 +38,12 @@ def add_hold(
         set_by=f"{actor.how}:{actor.name}",
     )
     with transaction(custody.data) as connection:
-        _, state = customers.lock_customers(connection, [customer_id]).get(customer_id, (0, ""))
-        if state != "active":
-            shown = show_id(CUSTOMER, customer_id)
-            raise RefusedError(shown, (Reason(code="subject_unknown"),))
-        records.add_hold(connection, hold)
+        _lock_active(connection, customer_id)
+        if record_id is not None:
+            _require_record(connection, customer_id, record_id)
+        hold_tables.add_hold(connection, hold)
         record(connection, custody, actor, "customer:hold:set", {"hold": show_id(HOLD, hold.id)})
+    reached("hold:set")
     return hold
 
 
@@ -49,11 +54,11 @@ def lift_hold(custody: Custody, actor: Actor, hold_id: UUID) -> None:
         UsageError: There is no such hold in force.
     """
     with transaction(custody.data) as connection:
-        customer_id = records.held_customer(connection, hold_id)
+        customer_id = hold_tables.held_customer(connection, hold_id)
         if customer_id is None:
             raise UsageError("no such hold in force", show_id(HOLD, hold_id))
         customers.lock_customers(connection, [customer_id])
-        records.lift_hold(connection, hold_id, f"{actor.how}:{actor.name}", custody.now())
+        hold_tables.lift_hold(connection, hold_id, f"{actor.how}:{actor.name}", custody.now())
         facts = {"hold": show_id(HOLD, hold_id)}
         record(connection, custody, actor, "customer:hold:lifted", facts)
 
@@ -65,8 +70,12 @@ def record_event(
 
     The records are sealed again under keys of the period in which they now fall due.
 
+    Their generation is raised, so that a store in flight, which does not know the event yet,
+    redoes its rows.
+
     Raises:
         UsageError: No retention in the policy waits for such an event.
+        RefusedError: The customer is unknown or erased.
     """
     scopes = {
         (purpose.name, dataset): scope.retention
@@ -77,7 +86,8 @@ def record_event(
     if not scopes:
         raise UsageError("no retention period starts at this event", event)
     with transaction(custody.data) as connection:
-        customers.lock_customers(connection, [customer_id])
+        _lock_active(connection, customer_id)
+        customers.raise_generations(connection, [customer_id], "active")
         customers.add_retention_event(connection, customer_id, event, on, custody.now())
         rows = [
             row
@@ -91,5 +101,20 @@ def record_event(
         endings.end_keys_of_records(connection, list(days), "rebased", custody.now())
         facts = {"event": event, "on": on.isoformat(), "records": len(days)}
         record(connection, custody, actor, "customer:retention:started", facts)
+    reached("retention:started")
     finish_endings(custody, actor, [customer_id])
     return len(days)
+
+
+def _lock_active(connection: Connection, customer_id: UUID) -> None:
+    _, state = customers.lock_customers(connection, [customer_id]).get(customer_id, (0, ""))
+    if state != "active":
+        raise RefusedError(show_id(CUSTOMER, customer_id), (Reason(code="subject_unknown"),))
+
+
+def _require_record(connection: Connection, customer_id: UUID, record_id: UUID) -> None:
+    """Look under the customer's lock: nobody may be told that an erased record is kept."""
+    found = records.records_by_id(connection, [record_id])
+    if not any(row.customer_id == customer_id for row in found):
+        shown = show_id(CUSTOMER, customer_id)
+        raise RefusedError(shown, (Reason(code="record_erased", about=show_id(RECORD, record_id)),))

@@ -14,12 +14,15 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from custody.acts.basis import Ground, against_basis, consents_for
-from custody.acts.batches import facts_of, quarantined, write_intake
+from custody.acts.batches import facts_of
+from custody.acts.claiming import written_meanwhile
 from custody.acts.context import Actor, Custody
+from custody.acts.intake_area import quarantined, write_intake
 from custody.acts.recording import record
 from custody.acts.subjects import read_directory, references_of
 from custody.counts import count_codes
 from custody.database import batches as tables
+from custody.database import quarantine as quarantine_tables
 from custody.database.batches import Batch, BatchRow, ChunkReceipt
 from custody.database.consents import consents_of
 from custody.database.customers import suppressed
@@ -106,7 +109,7 @@ def ingest_chunk(
     A chunk that was written already is left as it is.
 
     Args:
-        within: What else belongs to the same transaction, done first.
+        within: What else belongs to the same transaction, done before the rows are written.
     """
     with transaction(custody.data) as connection:
         known = tables.find_chunk(connection, batch.id, chunk.number)
@@ -116,6 +119,9 @@ def ingest_chunk(
     reached("ingest:chunk-examined")
     receipt = _receipt(batch, chunk, examined)
     with transaction(custody.data) as connection:
+        known = written_meanwhile(connection, batch.id, chunk.number)
+        if known is not None:
+            return known
         if within is not None:
             within(connection)
         _write(custody, connection, batch, chunk.number, examined)
@@ -275,7 +281,7 @@ def _write(
         )
         for row in examined.refused
     ]
-    tables.add_quarantine(connection, batch.id, chunk, held)
+    quarantine_tables.add_quarantine(connection, batch.id, chunk, held)
     named = [
         BatchRow(
             row_number=row.number,

@@ -12,6 +12,7 @@ from custody.acts.subjects import read_directory, references_of
 from custody.database import consents as consent_tables
 from custody.database import customers, records
 from custody.database.engine import transaction
+from custody.database.holds import holds_on
 from custody.errors import UsageError
 from custody.identifiers import CUSTOMER, show_id
 from custody.identity import IdentityConflictError
@@ -46,6 +47,8 @@ def find_customer(
     """Return whose references these are, None for nobody's; the ledger notes the lookup.
 
     Args:
+        custody: The installation.
+        actor: Who looks.
         namespace: Within which customer numbers are unique.
         references: Values by the name of a reference of the catalogue.
 
@@ -68,7 +71,7 @@ def find_customer(
         except IdentityConflictError:
             raise UsageError("the references belong to different customers") from None
         facts = {"by": sorted(references), "found": int(found is not None)}
-        record(connection, custody, actor, "customer:reference:looked-up", facts)
+        record(connection, custody, actor, "customer:reference:searched", facts)
     return found
 
 
@@ -88,7 +91,7 @@ def summarise_customer(custody: Custody, customer_id: UUID) -> CustomerSummary:
             dataset: len(records.select_records(connection, dataset, None, [customer_id]))
             for dataset in custody.policy.datasets
         }
-        holds = records.holds_on(connection, [customer_id])
+        holds = holds_on(connection, [customer_id])
     return CustomerSummary(
         customer_id=customer_id,
         state=known[1],

@@ -13,9 +13,12 @@ from custody.acts.policy import remember_policy
 from custody.acts.recording import record
 from custody.acts.requests import file_destruction
 from custody.counts import count_codes
-from custody.database import customers, plans, records
+from custody.database import customers, plans
+from custody.database import due as due_tables
+from custody.database.due import DueRecord
 from custody.database.engine import transaction
-from custody.database.plans import DueRecord, Plan
+from custody.database.holds import Hold, holds_on
+from custody.database.plans import Plan
 from custody.destruction import count_by_reason, data_digest, purge_cap
 from custody.errors import UsageError
 from custody.identifiers import PLAN, STAFF, read_id, show_id, time_ordered_id
@@ -111,8 +114,8 @@ def select_due(
     found: dict[UUID, DueRecord] = {}
     for due in _candidates(custody, connection, scope):
         found.setdefault(due.record_id, due)
-    holds: dict[UUID, list[records.Hold]] = {}
-    for hold in records.holds_on(connection):
+    holds: dict[UUID, list[Hold]] = {}
+    for hold in holds_on(connection):
         holds.setdefault(hold.customer_id, []).append(hold)
     held = {
         due.record_id
@@ -128,13 +131,13 @@ def _candidates(
     custody: Custody, connection: Connection, scope: Scope
 ) -> Sequence[DueRecord]:
     if scope.batch_id is not None:
-        return plans.due_of_batch(connection, scope.batch_id)
+        return due_tables.due_of_batch(connection, scope.batch_id)
     if scope.customer_id is not None:
-        return plans.due_of_customer(connection, scope.customer_id)
+        return due_tables.due_of_customer(connection, scope.customer_id)
     consenting = [p.name for p in custody.policy.purposes.values() if p.needs_consent]
     return [
-        *plans.due_by_withdrawal(connection, consenting, end_of(custody, scope.as_of)),
-        *plans.due_by_retention(connection, scope.as_of),
+        *due_tables.due_by_withdrawal(connection, consenting, end_of(custody, scope.as_of)),
+        *due_tables.due_by_retention(connection, scope.as_of),
     ]
 
 

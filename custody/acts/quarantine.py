@@ -27,8 +27,10 @@ from custody.acts.recording import record
 from custody.acts.taking import take_chunk
 from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
-from custody.database.batches import Batch, ChunkReceipt, QuarantinedRow
+from custody.database import quarantine as quarantine_tables
+from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import transaction
+from custody.database.quarantine import QuarantinedRow
 from custody.errors import Reason, RefusedError
 from custody.identifiers import BATCH, show_id
 from custody.intake import decode_rows, quarantine_context
@@ -51,7 +53,7 @@ class RevealedRow:
 def list_quarantine(custody: Custody, batch_id: UUID | None = None) -> list[QuarantinedRow]:
     """Return the refused rows of a batch, or of all, without their values."""
     with transaction(custody.data) as connection:
-        return tables.held_rows(connection, batch_id)
+        return quarantine_tables.held_rows(connection, batch_id)
 
 
 def reveal_quarantine(custody: Custody, actor: Actor, batch_id: UUID) -> list[RevealedRow]:
@@ -61,7 +63,7 @@ def reveal_quarantine(custody: Custody, actor: Actor, batch_id: UUID) -> list[Re
     """
     batch = require_batch(custody, batch_id)
     with transaction(custody.data) as connection:
-        rows = tables.held_rows(connection, batch_id)
+        rows = quarantine_tables.held_rows(connection, batch_id)
         shown = [_open(custody, batch, row) for row in rows]
         facts = {"batch": show_id(BATCH, batch_id), "rows": len(shown)}
         record(connection, custody, actor, "quarantine:rows:revealed", facts)
@@ -79,7 +81,7 @@ def retry_quarantine(
     """
     batch = require_batch(custody, batch_id)
     with transaction(custody.data) as connection:
-        held = tables.held_rows(connection, batch_id)
+        held = quarantine_tables.held_rows(connection, batch_id)
     if not held:
         raise RefusedError(show_id(BATCH, batch_id), (Reason(code="nothing_to_do"),))
     rows = _read_again(custody, batch, {row.row_number for row in held}, location)
@@ -99,10 +101,10 @@ def expire_quarantine(custody: Custody, actor: Actor) -> int:
     """
     before = custody.today() - timedelta(days=custody.policy.settings.quarantine_days)
     with transaction(custody.data) as connection:
-        gone = tables.expire_quarantine(connection, before)
+        gone = quarantine_tables.expire_quarantine(connection, before)
         if not gone:
             return 0
-        emptied = tables.batches_without_held(connection, set(gone))
+        emptied = quarantine_tables.batches_without_held(connection, set(gone))
         facts = {"rows": len(gone), "batches": len(set(gone)), "keys_to_end": len(emptied)}
         record(connection, custody, actor, "quarantine:rows:destroyed", facts)
     for batch_id in emptied:
@@ -151,7 +153,7 @@ def _leave(  # noqa: PLR0913 - bound to one chunk before it is written
     for number in sorted({row.chunk for row in leaving}):
         codes = [row.codes for row in leaving if row.chunk == number]
         _take_from_counts(connection, batch, number, codes)
-    tables.drop_quarantine(connection, batch.id, numbers)
+    quarantine_tables.drop_quarantine(connection, batch.id, numbers)
     tables.set_batch_chunks(connection, batch.id, chunk.number + 1)
     tables.set_batch_state(connection, batch.id, "open")
     receipt = ChunkReceipt(batch_id=batch.id, chunk=chunk.number, state="ingested")

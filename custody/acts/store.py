@@ -14,16 +14,18 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from custody.acts.batches import facts_of, quarantined, read_intake, require_batch
+from custody.acts.batches import facts_of, require_batch
 from custody.acts.context import Actor, Custody
-from custody.acts.endings import finish_endings
 from custody.acts.drafting import Draft, Planned, draft_chunk, require_still_true
+from custody.acts.endings import finish_endings
+from custody.acts.intake_area import quarantined, read_intake
 from custody.acts.recording import record
 from custody.acts.sealing import seal_payloads
 from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, write_learnt
 from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
 from custody.database import customers, endings, records
+from custody.database import quarantine as quarantine_tables
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import DatabaseError, transaction
 from custody.database.records import RecordKey, SearchEntry
@@ -64,9 +66,11 @@ def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
             tables.set_batch_state(connection, batch_id, "stored")
             facts = {"stored": sum(r.stored for r in receipts), "chunks": len(receipts)}
             record(connection, custody, actor, "batch:store:completed", facts)
+        if not waiting:
+            # Under the batch's lock: a retry of its quarantine may be about to seal a new chunk.
+            custody.keyring.drop_batch_key(batch_id, INTAKE)
+            reached("store:intake-key-deleted")
     reached("store:batch-closed")
-    if not waiting:
-        custody.keyring.drop_batch_key(batch_id, INTAKE)
     finish_endings(custody, actor)
 
 
@@ -96,8 +100,11 @@ def _store_once(custody: Custody, actor: Actor, batch: Batch, chunk: int) -> Chu
     keys = custody.keyring.data_keys(draft.keys_wanted(), custody.now())
     reached("store:keys-written")
     _open_periods(custody, draft)
+    reached("store:periods-opened")
     with transaction(custody.data) as connection:
-        return _write(custody, connection, actor, batch, chunk, draft, keys)
+        stored = _write(custody, connection, actor, batch, chunk, draft, keys)
+    reached("store:chunk-stored")
+    return stored
 
 
 def _open_periods(custody: Custody, draft: Draft) -> None:
@@ -127,7 +134,7 @@ def _write(  # noqa: PLR0913 - one unit of work and all it needs
         quarantined(custody, batch.id, chunk, "store", row, codes, keep_values=True)
         for row, codes in draft.refused
     ]
-    tables.add_quarantine(connection, batch.id, chunk, held)
+    quarantine_tables.add_quarantine(connection, batch.id, chunk, held)
     tables.drop_intake(connection, batch.id, chunk)
     stored = _stored(receipt, draft)
     tables.save_chunk(connection, stored)

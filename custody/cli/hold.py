@@ -45,7 +45,7 @@ def lift(hold: Annotated[str, typer.Argument(help="The hold, hold_….")]) -> No
 def list_all() -> None:
     """List the holds in force."""
     from custody.database.engine import transaction
-    from custody.database.records import holds_on
+    from custody.database.holds import holds_on
     from custody.identifiers import CUSTOMER, HOLD, RECORD, show_id
 
     with opened() as custody, transaction(custody.data) as connection:
@@ -75,7 +75,7 @@ def event(
     *,
     on: Annotated[str, typer.Option(help="The day it happened, YYYY-MM-DD.")],
 ) -> None:
-    """Tell custody of an event; retention clocks that wait for it start on that day."""
+    """Record an event that starts retention clocks."""
     from custody.acts.holds import record_event
     from custody.cli.customer import require_customer
 

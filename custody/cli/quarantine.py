@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from custody.acts.quarantine import RevealedRow
-    from custody.database.batches import QuarantinedRow
+    from custody.database.quarantine import QuarantinedRow
 
 app = Group("quarantine", "Refused rows: list, export for correction, retry.")
 BatchArgument = Annotated[str, typer.Argument(help="The batch, batch_….")]
@@ -69,7 +69,9 @@ def retry(
     file: Annotated[
         Path | None, typer.Option(help="Where the source's file lies now, if it was moved.")
     ] = None,
-    no_store: Annotated[bool, typer.Option("--no-store", help="Leave in intake what passes.")] = False,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Leave in intake what passes.")
+    ] = False,
 ) -> None:
     """Judge refused rows again, from their source, and store what passes now."""
     from custody.acts.batches import require_batch

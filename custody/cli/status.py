@@ -7,11 +7,13 @@ import typer
 from custody.cli.output import show
 from custody.cli.session import load_settings, opened, reachable_prefect, servers
 from custody.cli.signing import OWN_VARIABLES
+from custody.embedded.errors import ServiceFailedError
 from custody.errors import EXIT_FAULT
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from custody.acts.context import Custody
+    from custody.embedded.finding import Finding
     from custody.embedded.health import Patient
     from custody.embedded.runtime import Running
 
@@ -19,7 +21,7 @@ Document = dict[str, object]
 
 
 def status() -> None:
-    """Show what the installation holds and what waits for somebody, in counts."""
+    """Show in counts what is held and what waits for somebody."""
     settings = load_settings()
     with opened() as custody:
         document = _held(custody)
@@ -28,12 +30,10 @@ def status() -> None:
 
 
 def doctor() -> None:
-    """Say in one screen what is running, reachable, misconfigured; exit 1 if anything fails."""
+    """Say what is running, reachable, misconfigured; exit 1 on failure."""
     from custody.embedded.finding import Status
-    from custody.embedded.health import examine
 
-    with servers() as (settings, where):
-        findings = examine(_patient(settings, where))
+    findings = _findings()
     rows = [
         {
             "what": one.name,
@@ -57,7 +57,7 @@ def _held(custody: "Custody") -> Document:
     from custody.database.engine import transaction
     from custody.database.ledger import read_head
     from custody.database.plans import list_plans
-    from custody.database.records import holds_on
+    from custody.database.holds import holds_on
     from custody.identifiers import INSTALLATION, show_id
 
     counts = overview(custody)
@@ -81,6 +81,22 @@ def _held(custody: "Custody") -> Document:
         "requests": count_codes([one.state] for one in list_requests(custody)),
         "plans": count_codes([one.state] for one in plans),
     }
+
+
+def _findings() -> "list[Finding]":
+    """Examine everything, also when the databases do not come up."""
+    from custody.embedded.finding import Finding, Status
+    from custody.embedded.health import Patient, examine
+
+    try:
+        with servers() as (settings, where):
+            return examine(_patient(settings, where))
+    except ServiceFailedError as error:
+        home = load_settings().home
+        failed = Finding(
+            name=error.service, status=Status.FAIL, detail=error.why, next_step=error.log
+        )
+        return [failed, *examine(Patient(home=home))]
 
 
 def _patient(settings: "Settings", where: "Running") -> "Patient":
@@ -112,7 +128,6 @@ def _patient(settings: "Settings", where: "Running") -> "Patient":
 
 def _known_variables() -> tuple[str, ...]:
     """Return variables read elsewhere: by people's commands, and by the policy's sources."""
-    import os
     import re
 
     from config.installation import policy_folder
@@ -120,8 +135,8 @@ def _known_variables() -> tuple[str, ...]:
     from custody.policy.load import load_policy
 
     try:
-        sources = load_policy(policy_folder(load_settings())).sources.values()
-    except CustodyError:
-        sources = ()
-    named = [re.findall(r"\$\{(\w+)\}", one.location or "") for one in sources]
-    return (*OWN_VARIABLES, *(name for names in named for name in names if name in os.environ))
+        policy = load_policy(policy_folder(load_settings()))
+    except CustodyError:  # the doctor says so elsewhere
+        return OWN_VARIABLES
+    named = [re.findall(r"\$\{(\w+)\}", one.location or "") for one in policy.sources.values()]
+    return (*OWN_VARIABLES, *(name for names in named for name in names))

@@ -11,12 +11,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from custody.acts.batches import read_intake
 from custody.acts.context import Custody
+from custody.acts.intake_area import read_intake
 from custody.acts.quarantine import _open
 from custody.acts.sealing import open_records
 from custody.acts.verify import verify_installation
 from custody.database import batches as batch_tables
+from custody.database import quarantine as quarantine_tables
 from custody.database import records
 from custody.database.engine import transaction
 
@@ -127,7 +128,7 @@ def _intake(custody: Custody, connection: Connection, batches: Names) -> object:
 
 def _quarantine(custody: Custody, connection: Connection, batches: Names) -> object:
     found = []
-    for row in batch_tables.held_rows(connection):
+    for row in quarantine_tables.held_rows(connection):
         batch = batch_tables.find_batch(connection, row.batch_id)
         assert batch is not None
         values = sorted(_open(custody, batch, row).values.items())

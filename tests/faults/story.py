@@ -19,6 +19,7 @@ from custody.acts.holds import add_hold, record_event
 from custody.acts.subjects import references_of
 from custody.database import customers, plans, records
 from custody.database.engine import transaction
+from custody.database.holds import holds_on
 from custody.demo.agreements import (
     CARE,
     CONSENT_COLUMNS,
@@ -201,7 +202,7 @@ def hold_once(custody: Custody, index: int, record_id: UUID | None = None) -> No
     """Set a hold unless there is one."""
     customer_id = require_customer(custody, index)
     with transaction(custody.data) as connection:
-        known = records.holds_on(connection, [customer_id])
+        known = holds_on(connection, [customer_id])
     if not known:
         add_hold(custody, TESTER, customer_id, "dispute", record_id)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-import pyrage
+import pyrage  # type: ignore[import-untyped]  # it ships no types
 
 from config.installation import now, open_with, places
 from config.settings import Settings

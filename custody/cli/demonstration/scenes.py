@@ -57,8 +57,8 @@ class Taken:
 
 def take_in(house: House, taken: Taken, source: str, location: Path | None) -> None:
     """Ingest one source and store it, each by its flow; consents have nothing to store."""
-    from flows.ingest import ingest  # noqa: PLC0415 - Prefect is imported where it is needed
-    from flows.store import store  # noqa: PLC0415
+    from flows.ingest import ingest
+    from flows.store import store
 
     place = None if location is None else str(location)
     batch = open_batch(house.custody, house.actor, source, place)
@@ -125,7 +125,7 @@ def refused_rows(house: House, taken: Taken) -> dict[str, dict[int, frozenset[st
 
 def ask_for_use(house: House, purpose: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """Ask for the use of a few customers' records, signed, and let the flow decide."""
-    from flows.use import use  # noqa: PLC0415
+    from flows.use import use
 
     customers = _some_customers(house)
     ask = Ask(
@@ -153,7 +153,7 @@ def ask_for_use(house: House, purpose: str, fields: Mapping[str, str]) -> dict[s
 
 def file_transfer(house: House, purpose: str, fields: Mapping[str, str]) -> UUID:
     """Ask for a transfer to the partner, signed; the event starts the deployed flow."""
-    from tasks.events import announce  # noqa: PLC0415
+    from tasks.events import announce
 
     ask = Ask(
         kind=TRANSFER,
@@ -170,7 +170,7 @@ def file_transfer(house: House, purpose: str, fields: Mapping[str, str]) -> UUID
 
 def approve(house: House, request_id: UUID) -> None:
     """Let two people sign the request's digest; the second vote is announced."""
-    from tasks.events import announce  # noqa: PLC0415
+    from tasks.events import announce
 
     for member in house.approvers:
         request = show_request(house.custody, request_id).request
@@ -228,7 +228,7 @@ def change_of_heart(house: House, purpose: str) -> int:
 
 def purge(house: House, as_of: date) -> dict[str, Any]:
     """Plan what is due by a day, have two people approve it if it is large, and apply it."""
-    from flows.destroy import destroy  # noqa: PLC0415
+    from flows.destroy import destroy
 
     plan = plan_destruction(house.custody, house.actor, Scope(as_of=as_of))
     if plan.request_id is not None:
@@ -249,7 +249,7 @@ def purge(house: House, as_of: date) -> dict[str, Any]:
 
 def verify_part(house: House) -> dict[str, Any]:
     """Verify everything: the chain, every key and seal, every run against Prefect."""
-    from tasks.history import compare_runs  # noqa: PLC0415
+    from tasks.history import compare_runs
 
     verified = verify_installation(house.custody, deep=True)
     runs, differences = compare_runs(house.custody)
@@ -266,7 +266,7 @@ def verify_part(house: House) -> dict[str, Any]:
 
 def runs_part(house: House) -> list[dict[str, Any]]:
     """Return every flow run as Prefect has it, oldest first."""
-    from tasks.history import list_runs  # noqa: PLC0415
+    from tasks.history import list_runs
 
     return list_runs(house.custody)
 
