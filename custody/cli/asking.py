@@ -1,6 +1,5 @@
 """Requests as people make them and see them: from options to a signed ask, from a row to a page."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -137,11 +136,10 @@ def view_document(view: "RequestView") -> Document:
     told: Document = {name: value for name, value in document.items() if value not in {"", None}}
     reasons = [_brief(describe_reason(reason)) for reason in view.reasons]
     votes = [{"staff": who, "decision": decision} for who, decision in view.votes]
-    left_out: Mapping[str, int] = request.left_out
     return {
         **told,
         "fields": dict(request.fields),
-        "left_out": dict(left_out),
+        "left_out": dict(request.left_out),
         "votes": votes,
         "reasons": reasons,
     }

@@ -61,7 +61,9 @@ def ingest_batch(custody: "Custody", batch: "Batch") -> None:
     from flows.ingest import ingest
 
     parameters = {"source": batch.source, "batch_id": _shown(batch)}
-    with progress("ingesting", lambda: _chunks(custody, batch, {"ingested", "stored"}), batch.chunks):
+    with progress(
+        "ingesting", lambda: _chunks(custody, batch, {"ingested", "stored"}), batch.chunks
+    ):
         run_flow(ingest, **parameters)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = Group("certificate", "Certificates of destruction: show, verify.")
 Document = dict[str, object]
+_SIGNED = frozenset({"body", "signature", "public_key"})
 
 
 @app.offers("show")
@@ -92,9 +93,9 @@ def certificate_document(custody: "Custody", shown: str) -> Document:
 
 def _read(file: Path) -> Document:
     try:
-        document: Document = json.loads(file.read_bytes())
-        if not {"body", "signature", "public_key"} <= document.keys():
-            raise ValueError(file.name)
-    except (OSError, ValueError, AttributeError):
-        raise UsageError("not what `custody certificate show --json` wrote", file.name) from None
+        document = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        document = None
+    if not isinstance(document, dict) or not document.keys() >= _SIGNED:
+        raise UsageError("not what `custody certificate show --json` wrote", file.name)
     return document

@@ -1,4 +1,4 @@
-"""``custody consent``: record one, withdraw, show; files of consents go through ``custody ingest``."""
+"""``custody consent``: record one, withdraw, show; files go through ``custody ingest``."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,9 +35,7 @@ def record(  # noqa: PLR0913 - the facts of a consent
         str, typer.Option(help="How the box stood before: unchecked or checked.")
     ] = "",
     text_digest: Annotated[str, typer.Option(help="SHA-256 of the text agreed to.")] = "",
-    act: Annotated[
-        str, typer.Option(help="tick, signature, confirmation or silence.")
-    ] = "",
+    act: Annotated[str, typer.Option(help="tick, signature, confirmation or silence.")] = "",
     guardian_name: Annotated[str, typer.Option(help="The guardian, for a child under 14.")] = "",
     evidence_ref: Annotated[str, typer.Option(help="Where the evidence is kept.")] = "",
     source: Annotated[str, typer.Option(help="The source whose numbers the references are.")] = "",

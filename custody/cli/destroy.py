@@ -50,7 +50,7 @@ def plan(
 def apply(plan: PlanArgument) -> None:
     """Erase what a plan lists, unless held since; read every place back; certify.
 
-    Refused if data or policy moved, or the plan lies in the future of an installation of real people.
+    Refused if data or policy moved, or, with real people, if the plan lies in the future.
     """
     from custody.acts.planning import require_plan
     from custody.identifiers import PLAN, read_id
@@ -107,7 +107,8 @@ def plan_document(custody: "Custody", shown: str) -> Document:
         for c in counts
     ]
     due, held = plan.summary["due"], plan.summary["held"]
-    follows = {"planned": f"custody destroy apply {shown}", "applying": f"custody destroy apply {shown}"}
+    apply_it = f"custody destroy apply {shown}"
+    follows = {"planned": apply_it, "applying": apply_it}
     if plan.request_id is not None and plan.state == "planned":
         follows = {"planned": f"custody approve {document['request']}"}
     document["next"] = follows.get(plan.state, f"custody certificate show {shown}")

@@ -1,4 +1,4 @@
-"""``custody explain``: what a code means, or what became of a request, plan, certificate or batch."""
+"""``custody explain``: a code, or what became of a request, plan, certificate or batch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -21,7 +21,7 @@ def explain(
         str, typer.Argument(metavar="CODE|REF", help="A code, or req_…, plan_…, cert_…, batch_….")
     ],
 ) -> None:
-    """Tell everything about a code, or about a decision and all its reasons."""
+    """Tell all about a code, request, plan, certificate or batch."""
     from custody.codes import find_code
     from custody.messages import explain_code
 

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 _F = TypeVar("_F", bound=Callable[..., object])
 EVERYWHERE = (
     "Everywhere: --json (one JSON document on stdout), --quiet, --lang zh|en, --debug. "
-    "Exit codes: 0 done, 1 fault, 2 usage, 3 refused, 4 waiting for approval, 5 quality gate failed."
+    "Exit codes: 0 done, 1 fault, 2 usage, 3 refused, 4 waits for approval, 5 quality gate failed."
 )
 
 

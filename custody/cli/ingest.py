@@ -47,9 +47,11 @@ def run(
         bool, typer.Option("--no-store", help="Leave the batch in intake; custody store goes on.")
     ] = False,
 ) -> None:
-    """Take in a source: check quality and lawful basis, drop what is not needed, seal, store.
+    """Take in a source; `custody ingest FILE --source NAME` for short.
 
-    The same content twice changes nothing. `custody ingest FILE --source NAME` is short for this.
+    Quality and lawful basis of every row are checked, what the purpose does not need is dropped,
+    what is accepted is sealed and stored, what is refused is held with every reason.
+    The same content twice changes nothing.
     """
     with _place(file) as place:
         if dry_run:
@@ -64,7 +66,10 @@ def run(
 
 @app.offers("revert")
 def revert(batch: Annotated[str, typer.Argument(help="The batch, batch_….")]) -> None:
-    """Undo a batch of which nothing was stored yet; what is stored goes by a plan."""
+    """Undo a batch of which nothing is stored yet.
+
+    What is stored goes by a plan: custody destroy plan --batch.
+    """
     from custody.acts.batches import revert_batch
     from custody.identifiers import BATCH, read_id
 

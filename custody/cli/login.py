@@ -19,7 +19,10 @@ def login(
     session: SessionOption = None,
     person_passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Open a session with your key; it signs requests and reads until it ends by itself."""
+    """Open a session with your key.
+
+    It signs requests and reads until it ends by itself; it can neither vote nor enrol.
+    """
     from custody.acts.session import login as open_session
     from custody.identifiers import SESSION, STAFF, show_id
 

@@ -1,7 +1,7 @@
 """The program ``custody``: all its commands, and the one place where errors become exit codes.
 
-Nothing here or in the modules of the commands imports a heavy library at the top, so help answers at
-once; what a command needs it imports when it runs.
+Nothing here or in the modules of the commands imports a heavy library at the top, so help answers
+at once; what a command needs it imports when it runs.
 """
 
 import os
@@ -91,9 +91,7 @@ def run(given: Sequence[str]) -> int:
     try:
         manner, rest = take_manner(given)
         speak(manner)
-        outcome = typer.main.get_command(app).main(
-            rest, prog_name="custody", standalone_mode=False
-        )
+        outcome = typer.main.get_command(app).main(rest, prog_name="custody", standalone_mode=False)
     except BrokenPipeError:
         _forget_stdout()
         return 1

@@ -72,7 +72,7 @@ def take_manner(
     chosen = {_SWITCHES[one]: True for one in before if one in _SWITCHES}
     rest = [one for one in before if one not in _SWITCHES]
     lang, rest = _take_lang(rest, environment.get(LOCALE) or DEFAULT_LANGUAGE)
-    return Manner(**chosen, lang=lang), rest + after  # type: ignore[arg-type]  # switches are bool
+    return Manner(**chosen, lang=lang), rest + after
 
 
 def _until_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -35,9 +35,7 @@ def read(
     with opened() as custody:
         digest = read_digest(custody.installation_id, grant, chosen, limit)
         token = act_token(own, READ, digest, custody.now())
-        reading = read_rows(
-            custody, os_user(), token, grant_id, customer_ids=chosen, limit=limit
-        )
+        reading = read_rows(custody, os_user(), token, grant_id, customer_ids=chosen, limit=limit)
     if not reading.rows:
         left_out = [Reason(code=code, count=n) for code, n in sorted(reading.left_out.items())]
         raise RefusedError(grant, tuple(left_out) or (Reason(code="nothing_to_do"),))

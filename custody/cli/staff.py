@@ -66,7 +66,7 @@ def key(
 
 
 @app.offers("enrol")
-def enrol(  # noqa: PLR0913 - whose key, and who signs for it
+def enrol(
     staff: StaffArgument,
     *,
     key_file: Annotated[

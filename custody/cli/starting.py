@@ -1,6 +1,6 @@
 """``custody init``: databases, keys, a starting policy and the first two officers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -30,6 +30,7 @@ class _Officer:
     name: str
     department: str
     role: str = ""
+    words: bytes = field(default=b"", repr=False)
 
 
 def init(  # noqa: PLR0913 - what is fixed once
@@ -60,19 +61,21 @@ def init(  # noqa: PLR0913 - what is fixed once
     ] = None,
     owner_urls: Annotated[
         Path | None,
-        typer.Option(help="For databases of your own: a file with the owner's two URLs, data first."),
+        typer.Option(
+            help="For databases of your own: a file with the owner's two URLs, data first."
+        ),
     ] = None,
 ) -> None:
-    """Create the installation: databases, keys, policy, and the first two officers.
+    """Create the installation and its first two officers.
 
-    Nothing is overwritten: neither an installation, nor a policy, nor a key.
+    Databases are started and migrated, keys made, a starting policy written. Nothing is
+    overwritten: neither an installation, nor a policy, nor a key.
     """
     from config.installation import open_with
 
-    officers = _officers(officer or [])
-    with servers() as (chosen, where):
-        if passphrase_file is not None:
-            chosen = chosen.model_copy(update={"passphrase_file": passphrase_file.absolute()})
+    officers = _officers(officer or [], person_passphrase_file)
+    with servers() as (settings, where):
+        chosen = _with_passphrase(settings, passphrase_file)
         migrate_databases(where, owner_urls)
         _require_none_yet(where)
         policy, folder = _policy(chosen, template)
@@ -81,8 +84,7 @@ def init(  # noqa: PLR0913 - what is fixed once
         custody = open_with(chosen, where)
         keys = private_folder(key_dir or chosen.home / "people")
         people = [
-            _enrol(custody, one, role, keys, person_passphrase_file, turn)
-            for turn, (one, role) in enumerate(zip(officers, roles, strict=True))
+            _enrol(custody, one, role, keys) for one, role in zip(officers, roles, strict=True)
         ]
     document = {"installation": shown, "home": chosen.home, "policy": folder, "zone": zone}
     show({**document, "synthetic": synthetic, "officers": people}, "initialised")
@@ -112,19 +114,29 @@ def migrate_databases(where: "Running", owner_urls: Path | None = None) -> None:
                 raise UsageError("not migrated yet; give custody init --owner-urls", which)
 
 
-def _officers(given: list[str]) -> list[_Officer]:
-    """Return the first two officers, asked for where somebody sits at the terminal."""
-    if len(given) == OFFICERS:
-        return [_officer(one) for one in given]
-    if given or not is_interactive():
+def _with_passphrase(settings: "Settings", file: Path | None) -> "Settings":
+    if file is None:
+        return settings
+    return settings.model_copy(update={"passphrase_file": file.absolute()})
+
+
+def _officers(given: list[str], passphrases: Path | None) -> list[_Officer]:
+    """Return the first two officers, asked for where somebody sits at the terminal.
+
+    Everything is asked before anything is made, so that an answer that is missing leaves nothing.
+    """
+    if len(given) not in {0, OFFICERS} or not (given or is_interactive()):
         raise UsageError("name the first two officers: --officer NAME:DEPARTMENT, twice")
+    named = [_officer(one) for one in given] or [_ask_officer(turn) for turn in (1, 2)]
     return [
-        _Officer(
-            name=typer.prompt(text("ask_officer_name", number=turn), err=True),
-            department=typer.prompt(text("ask_officer_department"), err=True),
-        )
-        for turn in (1, 2)
+        replace(one, words=passphrase(passphrases, who=one.name, line=turn, new=True))
+        for turn, one in enumerate(named)
     ]
+
+
+def _ask_officer(turn: int) -> _Officer:
+    name = typer.prompt(text("ask_officer_name", number=turn), err=True)
+    return _Officer(name=name, department=typer.prompt(text("ask_officer_department"), err=True))
 
 
 def _officer(given: str) -> _Officer:
@@ -169,9 +181,7 @@ def _create(
     parts: Places = places(chosen, where)
     for folder in (parts.keystore.parent, parts.key_file.parent, parts.outbox):
         private_folder(folder)
-    identifier = create_installation(
-        parts, policy, os_user(), now, synthetic=synthetic, zone=zone
-    )
+    identifier = create_installation(parts, policy, os_user(), now, synthetic=synthetic, zone=zone)
     return show_id(INSTALLATION, identifier)
 
 
@@ -187,25 +197,17 @@ def _role(policy: "Policy", officer: _Officer) -> str:
     return max(enrolling, key=lambda role: len(role.may)).name
 
 
-def _enrol(  # noqa: PLR0913 - one person, and where the key comes from
-    custody: "Custody",
-    officer: _Officer,
-    role: str,
-    folder: Path,
-    passphrases: Path | None,
-    turn: int,
-) -> dict[str, object]:
+def _enrol(custody: "Custody", officer: _Officer, role: str, folder: Path) -> dict[str, object]:
     from custody.acts.staff import add_staff, enrol
     from custody.identifiers import STAFF, show_id
     from custody.keys.person import create_person_key
 
-    words = passphrase(passphrases, who=officer.name, line=turn, new=True)
     actor = os_user()
     staff_id = add_staff(
         custody, actor, name=officer.name, department=officer.department, role=role
     )
     shown = show_id(STAFF, staff_id)
     path = folder / f"{shown}.key"
-    key = create_person_key(path, words)
+    key = create_person_key(path, officer.words)
     enrol(custody, actor, staff_id, key.public, None)
     return {"staff": shown, "name": officer.name, "role": role, "key": str(path)}

@@ -55,9 +55,9 @@ def _held(custody: "Custody") -> Document:
     from custody.acts.request_views import list_requests
     from custody.counts import count_codes
     from custody.database.engine import transaction
+    from custody.database.holds import holds_on
     from custody.database.ledger import read_head
     from custody.database.plans import list_plans
-    from custody.database.holds import holds_on
     from custody.identifiers import INSTALLATION, show_id
 
     counts = overview(custody)

@@ -10,7 +10,10 @@ from custody.cli.session import opened_with_prefect
 
 
 def store(batch: Annotated[str, typer.Argument(help="The batch, batch_….")]) -> None:
-    """Store an ingested batch: classify, seal by level under each customer's own key, index."""
+    """Store an ingested batch.
+
+    Every field is classified, sealed by level under its customer's own key, and indexed.
+    """
     from custody.acts.batches import require_batch
     from custody.identifiers import BATCH, read_id
 

@@ -1,4 +1,4 @@
-"""``custody transfer``: ask to send data to a listed recipient; two people decide; a package goes."""
+"""``custody transfer``: ask to send data to a recipient; two people decide; a package goes."""
 
 from typing import TYPE_CHECKING, Annotated, Final
 

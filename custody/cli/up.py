@@ -1,10 +1,12 @@
-"""``custody up`` and ``down``: databases, Prefect's server and a worker, for as long as they are wanted."""
+"""``custody up`` and ``down``: databases, Prefect's server and a worker, while they are wanted."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,7 +15,7 @@ import typer
 from custody.cli.output import note, show, wait_until
 from custody.cli.session import load_settings
 from custody.cli.starting import migrate_databases
-from custody.errors import CustodyError
+from custody.errors import CustodyError, UsageError
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -43,7 +45,7 @@ def up(
         bool, typer.Option("--detach", help="Return once all is up; custody down stops it.")
     ] = False,
 ) -> None:
-    """Start what is not running yet, deploy the five flows, and stay until Ctrl-C."""
+    """Start everything, deploy the five flows, stay until Ctrl-C."""
     settings = load_settings()
     if detach:
         _detach(settings, no_worker=no_worker)
@@ -52,7 +54,10 @@ def up(
 
 
 def down() -> None:
-    """Stop what `custody up --detach` started; running it again is success."""
+    """Stop what `custody up --detach` started.
+
+    Running it again is success.
+    """
     settings = load_settings()
     if not _is_up(settings):
         show({"state": "down"}, "down_already")
@@ -67,24 +72,40 @@ def _stay(settings: "Settings", *, no_worker: bool) -> None:
     from custody.cli.deploying import begin_deploying, finish_deploying
     from custody.cli.prefect_process import as_prefect_client
     from custody.embedded.home import Home, write_private
-    from custody.embedded.locks import locked
 
     home = Home.open(settings.home)
     note("starting_up")
-    with locked(_lock_file(settings), seconds=1):
-        with as_prefect_client(settings, worker=not no_worker) as where:
-            migrate_databases(where)
-            if no_worker:
-                _make_pool(str(where.prefect_api_url), settings)
-            finish_deploying(begin_deploying(settings, where))
-            write_private(home.run / f"{_UP}.pid", str(os.getpid()))
-            try:
-                show({"ui": where.ui_url, "api": where.prefect_api_url, "home": home.path}, "is_up")
-                sys.stdout.flush()
-                while True:
-                    time.sleep(_FOREVER)
-            finally:
-                _pid_file(settings).unlink(missing_ok=True)
+    with _alone(settings), as_prefect_client(settings, worker=not no_worker) as where:
+        migrate_databases(where)
+        if no_worker:
+            _make_pool(str(where.prefect_api_url), settings)
+        finish_deploying(begin_deploying(settings, where))
+        write_private(_pid_file(settings), str(os.getpid()))
+        try:
+            show({"ui": where.ui_url, "api": where.prefect_api_url, "home": home.path}, "is_up")
+            sys.stdout.flush()
+            while True:
+                time.sleep(_FOREVER)
+        finally:
+            _pid_file(settings).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(settings: "Settings") -> Iterator[None]:
+    """Be the one ``custody up`` of this home for the length of a block.
+
+    Raises:
+        UsageError: There is another.
+    """
+    from custody.embedded.locks import open_lock, try_lock
+
+    descriptor = open_lock(_lock_file(settings))
+    try:
+        if not try_lock(descriptor):
+            raise UsageError("custody up runs in this home already")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _detach(settings: "Settings", *, no_worker: bool) -> None:

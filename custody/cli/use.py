@@ -63,7 +63,9 @@ def request(  # noqa: PLR0913 - what is asked for
 
 
 @app.offers("sign")
-def sign(request: RequestArgument, *, session: SessionOption = None, yes: YesOption = False) -> None:
+def sign(
+    request: RequestArgument, *, session: SessionOption = None, yes: YesOption = False
+) -> None:
     """Sign a draft made in the Prefect UI: you then have asked for it."""
     with opened_with_prefect() as custody:
         if not yes:
@@ -142,4 +144,3 @@ def _finish(document: Document) -> None:
     show(document, "use_granted" if "grant" in document else "request_awaiting")
     if "grant" not in document:
         raise typer.Exit(EXIT_AWAITING)
-

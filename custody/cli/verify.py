@@ -15,10 +15,14 @@ def verify(
         bool, typer.Option("--deep", help="Also open every wrapped key and every seal.")
     ] = False,
     prefect: Annotated[
-        bool, typer.Option("--prefect", help="Also compare every run the ledger names with Prefect.")
+        bool,
+        typer.Option("--prefect", help="Also compare every run the ledger names with Prefect."),
     ] = False,
 ) -> None:
-    """Recompute the ledger's chain and check policies and certificates; exit 1 names what is wrong."""
+    """Recompute the control record; exit 1 names what is wrong.
+
+    The ledger's chain, the policy versions and the certificates' signatures are checked.
+    """
     from custody.acts.verify import verify_installation
 
     with opened_with_prefect() if prefect else opened() as custody:

@@ -1,0 +1,104 @@
+"""The whole journey of five customers' information, by the command line alone."""
+
+from typing import Any
+
+import pytest
+from cli_firm import Firm, call
+from small_firm import NUMBERS
+
+
+@pytest.fixture(scope="module")
+def taken(firm: Firm) -> dict[str, Any]:
+    """Return the batch of the five customers, whose consents were taken in before."""
+    firm.do("ingest", str(firm.files / "consents.csv"), "--source", "legacy_consents")
+    return firm.do("ingest", str(firm.files / "customers.csv"), "--source", "legacy_customers")
+
+
+@pytest.fixture(scope="module")
+def business(firm: Firm) -> str:
+    return firm.login("王", "business")
+
+
+@pytest.fixture(scope="module")
+def approvers(firm: Firm) -> list[str]:
+    return [firm.hire("赵", "approver"), firm.hire("钱", "approver")]
+
+
+def test_what_is_sound_is_stored_and_what_is_not_is_held_with_its_code(
+    taken: dict[str, Any],
+) -> None:
+    counts = {name: taken[name] for name in ("read", "accepted", "refused", "stored")}
+    assert counts == {"read": 5, "accepted": 4, "refused": 1, "stored": 4}
+    assert taken["reasons"] == {"resident_id_check_digit": 1}
+    assert taken["dropped"] == {"social_account": 5}
+
+
+def test_the_same_file_again_changes_nothing(firm: Firm, taken: dict[str, Any]) -> None:
+    again = firm.do("ingest", str(firm.files / "customers.csv"), "--source", "legacy_customers")
+    assert again["batch"] == taken["batch"]
+    assert (again["read"], again["stored"], again["unchanged"]) == (0, 0, 5)
+
+
+def test_a_use_is_granted_and_read_masked(firm: Firm, taken: dict[str, Any], business: str) -> None:
+    wish = ("--dataset", taken["dataset"], "--purpose", "insurance_service")
+    granted = firm.do(
+        "use", "request", *wish, "--clear", "customer_no", "--masked", "name,mobile",
+        "--session", business,
+    )  # fmt: skip
+    shown = firm.do("read", granted["grant"], "--session", business)
+    assert {row["customer_no"] for row in shown["rows"]} == set(NUMBERS[:4])
+    assert all("*" in row["mobile"] for row in shown["rows"])
+    assert granted["request"] in str(firm.do("use", "list"))
+    assert firm.do("use", "show", granted["request"])["state"] == "granted"
+
+
+def test_a_transfer_goes_once_two_others_approved_it(
+    firm: Firm, taken: dict[str, Any], business: str, approvers: list[str]
+) -> None:
+    wish = ("--dataset", taken["dataset"], "--purpose", "partner_service")
+    asked = firm.do(
+        "transfer", "request", *wish, "--recipient", "rescue_partner", "--clear", "name,mobile",
+        "--session", business,
+    )  # fmt: skip
+    assert asked["rows"] == 4
+    waiting = firm.refuse(4, "transfer", "deliver", asked["request"])
+    assert waiting["state"] == "awaiting"
+    shown = call("approve", asked["request"], "--key", approvers[0], "--yes")
+    assert shown.code == 0, shown.err
+    for what in ("rescue_partner", "name", asked["digest"], "CN"):
+        assert what in shown.out
+    voted = firm.do("approve", asked["request"], "--key", approvers[1], "--yes")
+    assert voted["state"] == "approved"
+    assert voted["announced"] is True
+    delivered = firm.do("transfer", "deliver", asked["request"])
+    assert (delivered["state"], delivered["rows"]) == ("delivered", 4)
+    assert list(firm.home.glob("outbox/req_*/customers.csv.age"))
+    assert firm.do("explain", asked["request"])["state"] == "delivered"
+
+
+def test_a_withdrawal_is_planned_applied_and_certified(firm: Firm, taken: dict[str, Any]) -> None:
+    found = firm.do(
+        "customer", "find", "--reference", f"customer_no={NUMBERS[0]}", "--source", taken["source"]
+    )
+    customer = found["customer"]
+    firm.do("consent", "withdraw", customer, "--purpose", "insurance_service")
+    hold = firm.do("hold", "add", customer, "--reason", "court order 17")
+    assert firm.do("destroy", "plan")["records"] == 0
+    firm.do("hold", "lift", hold["hold"])
+    plan = firm.do("destroy", "plan")
+    assert plan["records"] == 1
+    applied = firm.do("destroy", "apply", plan["plan"])
+    assert applied["state"] == "applied"
+    certificate = firm.do("certificate", "show", plan["plan"])
+    assert certificate["outcomes"] == {"destroyed": 1}
+    file = firm.files / "certificate.json"
+    file.write_text(call("certificate", "show", plan["plan"], "--json").out, encoding="utf-8")
+    assert firm.do("certificate", "verify", str(file))["certificate"] == certificate["certificate"]
+    assert firm.do("customer", "show", customer)["records"] == {}
+
+
+def test_everything_verifies_also_against_prefect(firm: Firm, taken: dict[str, Any]) -> None:
+    verified = firm.do("verify", "--deep", "--prefect")
+    assert verified["ok"] is True
+    assert verified["runs"] >= 4
+    assert taken["batch"] in str(firm.do("ingest", "list"))
