@@ -81,6 +81,7 @@ def open_batch(
         if kept is not None and kept.id == batch.id:
             facts = {"batch": show_id(BATCH, batch.id), "source": source_name}
             record(connection, custody, actor, "batch:ingest:opened", facts)
+    reached("batch:opened")
     return kept or batch
 
 
@@ -147,6 +148,7 @@ def close_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt:
         done = "stored" if batch.dataset == CONSENTS else "ingested"
         tables.set_batch_state(connection, batch_id, done)
         record(connection, custody, actor, "batch:ingest:completed", facts_of(batch, receipt))
+    reached("batch:ingest-closed")
     return receipt
 
 
@@ -222,7 +224,7 @@ def content_tag_of(custody: Custody, reader: Reader) -> bytes:
     return running.digest()
 
 
-def _new_batch(  # noqa: PLR0913 - one row's columns
+def _new_batch(
     custody: Custody,
     actor: Actor,
     source_name: str,

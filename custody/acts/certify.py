@@ -57,12 +57,11 @@ def verify_absence(custody: Custody, plan_id: UUID) -> AbsenceReceipt:
         left = endings.count_endings(connection, plan_id)
     if left:
         raise DestructionFailedError(shown, "data keys", left)
+    reached("verify:absent")
     return AbsenceReceipt(plan_id=plan_id, outcomes=outcomes, places=looked_for)
 
 
-def certify_destruction(
-    custody: Custody, actor: Actor, absence: AbsenceReceipt
-) -> Certificate:
+def certify_destruction(custody: Custody, actor: Actor, absence: AbsenceReceipt) -> Certificate:
     """Issue the plan's certificate, part one; one that was issued already is returned.
 
     Every inventoried place has a terminal outcome, or :func:`verify_absence` would have raised.

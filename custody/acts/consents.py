@@ -146,6 +146,7 @@ def withdraw_consent(
             raise RefusedError(show_id(CUSTOMER, customer_id), reasons)
         facts = {"purpose": purpose, "recipient": recipient, "consents": count}
         record(connection, custody, actor, "consent:subject:withdrawn", facts)
+    reached("consent:withdrawn")
     return count
 
 
@@ -221,8 +222,11 @@ def _draft(custody: Custody, connection: Connection, batch: Batch, chunk: Chunk)
     known = consent_tables.known_rows(connection, {row.row_tag for row in rows})
     fresh = list({row.row_tag: row for row in rows if row.row_tag not in known}.values())
     directory = read_directory(connection, [row.references for row in fresh])
+    erased = customers.suppressed(
+        connection, {one.suppression_tag for row in fresh for one in row.references}
+    )
     new_customers: set[UUID] = set()
-    placed = [_place(row, directory, new_customers) for row in fresh]
+    placed = [_place(row, directory, new_customers, erased) for row in fresh]
     accepted = [(row, row.customer_id) for row in placed if row.customer_id is not None]
     concerned = {customer for _, customer in accepted} - new_customers
     if len(generations_of(connection, concerned)) != len(concerned):
@@ -271,8 +275,13 @@ def _against_names(custody: Custody, values: Mapping[str, Value]) -> set[str]:
     return codes
 
 
-def _place(row: _Row, directory: Directory, new_customers: set[UUID]) -> _Row:
-    """Return the row with whose it is; nobody where it is refused."""
+def _place(
+    row: _Row, directory: Directory, new_customers: set[UUID], erased: Mapping[bytes, datetime]
+) -> _Row:
+    """Return the row with whose it is; nobody where it is refused.
+
+    Whoever was erased returns only under a consent given afterwards (threats T32).
+    """
     if row.codes:
         return row
     try:
@@ -280,6 +289,9 @@ def _place(row: _Row, directory: Directory, new_customers: set[UUID]) -> _Row:
     except IdentityConflictError:
         return replace(row, codes=frozenset({"identity_conflict"}))
     if customer is None:
+        erasures = [erased[r.suppression_tag] for r in row.references if r.suppression_tag in erased]
+        if erasures and _instant(row.values["given_at"]) <= max(erasures):
+            return replace(row, codes=frozenset({"subject_suppressed"}))
         customer = random_id()
         new_customers.add(customer)
     directory.learn(customer, row.references)
@@ -370,8 +382,8 @@ def _held(custody: Custody, batch: Batch, chunk: int, row: _Row) -> QuarantinedR
         record_tag=b"",
         content_tag=row.row_tag,
     )
-    codes = sorted(row.codes)
-    return quarantined(custody, batch.id, chunk, "ingest", kept, codes, keep_values=True)
+    codes, known = sorted(row.codes), "subject_suppressed" not in row.codes
+    return quarantined(custody, batch.id, chunk, "ingest", kept, codes, keep_values=known)
 
 
 def _receipt(batch: Batch, chunk: Chunk, draft: _Draft) -> ChunkReceipt:

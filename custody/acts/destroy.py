@@ -32,7 +32,7 @@ from custody.database.engine import transaction
 from custody.database.holds import Hold, holds_on
 from custody.database.plans import Plan
 from custody.destruction import data_digest, reasons_against_applying
-from custody.errors import AwaitingApprovalError, RefusedError
+from custody.errors import AwaitingApprovalError, RefusedError, UsageError
 from custody.identifiers import PLAN, show_id
 from custody.record import RecordRow
 from custody.retention import is_due
@@ -68,24 +68,42 @@ def claim_plan(custody: Custody, actor: Actor, plan_id: UUID) -> list[int]:
             plans.set_plan_state(connection, plan_id, "applying")
             facts = {"plan": show_id(PLAN, plan_id), "as_of": plan.as_of.isoformat()}
             record(connection, custody, actor, "plan:destroy:begun", facts)
-        return plans.plan_chunks(connection, plan_id)
+        chunks = plans.plan_chunks(connection, plan_id)
+    reached("claim:plan-begun")
+    return chunks
 
 
 def erase_chunk(custody: Custody, actor: Actor, plan_id: UUID, chunk: int) -> ErasureReceipt:
-    """Erase what a chunk of the plan lists and is still due and not held; safe to run again."""
+    """Erase what a chunk of the plan lists and is still due and not held; safe to run again.
+
+    Raises:
+        UsageError: The plan was not begun: :func:`claim_plan` is what looks at its approval.
+    """
     with transaction(custody.data) as connection:
         waiting = plans.customers_planned(connection, plan_id, chunk)
         everybody = plans.customers_of_chunk(connection, plan_id, chunk)
         due = plans.planned_records(connection, plan_id, waiting)
         doomed = _doomed_keys(connection, waiting, due)
+    plan = _require_begun(custody, plan_id)
     custody.keyring.retire(doomed)
     reached("erase:keys-retired")
     if waiting:
         with transaction(custody.data) as connection:
-            _erase(custody, connection, actor, require_plan(custody, plan_id), waiting)
+            customer_tables.lock_customers(connection, waiting)
+            # Another process may have dealt with them while this one waited for the locks.
+            still = plans.customers_planned(connection, plan_id, chunk)
+            if still:
+                _erase(custody, connection, actor, plan, still)
         reached("erase:rows-deleted")
     finish_endings(custody, actor, everybody)
     return _receipt(custody, plan_id, chunk, everybody)
+
+
+def _require_begun(custody: Custody, plan_id: UUID) -> Plan:
+    plan = require_plan(custody, plan_id)
+    if plan.state not in ("applying", "applied"):
+        raise UsageError("the plan is not begun", show_id(PLAN, plan_id))
+    return plan
 
 
 def _require_applicable(custody: Custody, connection: Connection, plan: Plan) -> None:
@@ -123,7 +141,6 @@ def _doomed_keys(
 def _erase(
     custody: Custody, connection: Connection, actor: Actor, plan: Plan, waiting: Sequence[UUID]
 ) -> None:
-    customer_tables.lock_customers(connection, waiting)
     due = plans.planned_records(connection, plan.id, waiting)
     rows = {row.id: row for row in records.records_of(connection, waiting)}
     outcomes = _decide(custody, connection, plan, due, rows)
@@ -158,7 +175,10 @@ def _decide(
     due: Sequence[DueRecord],
     rows: Mapping[UUID, RecordRow],
 ) -> dict[UUID, str]:
-    """Return each record's outcome, looked at again under the customers' locks."""
+    """Return each record's outcome, looked at again under the customers' locks.
+
+    A record that is not there any more has failed, unless another plan says that it destroyed it.
+    """
     concerned = {one.customer_id for one in due}
     holds = holds_on(connection, concerned)
     consents = consent_tables.consents_of(connection, concerned)
@@ -168,7 +188,10 @@ def _decide(
         for customer, given in consents.items()
         for purpose in withdrawn_purposes(given, until)
     }
-    return {one.record_id: _outcome(plan, one, rows, holds, withdrawn) for one in due}
+    outcomes = {one.record_id: _outcome(plan, one, rows, holds, withdrawn) for one in due}
+    vanished = [record_id for record_id, outcome in outcomes.items() if outcome == "failed"]
+    explained = plans.destroyed_by_others(connection, plan.id, vanished) if vanished else set()
+    return outcomes | dict.fromkeys(explained, "no_longer_due")
 
 
 def _outcome(

@@ -63,9 +63,7 @@ def lift_hold(custody: Custody, actor: Actor, hold_id: UUID) -> None:
         record(connection, custody, actor, "customer:hold:lifted", facts)
 
 
-def record_event(
-    custody: Custody, actor: Actor, customer_id: UUID, event: str, on: date
-) -> int:
+def record_event(custody: Custody, actor: Actor, customer_id: UUID, event: str, on: date) -> int:
     """Start the retention clocks that wait for ``event`` and return how many records it concerns.
 
     The records are sealed again under keys of the period in which they now fall due.
@@ -94,9 +92,7 @@ def record_event(
             for row in records.records_of(connection, [customer_id])
             if (row.purpose, row.dataset) in scopes
         ]
-        days = {
-            row.id: ends_on(on, scopes[row.purpose, row.dataset].period) for row in rows
-        }
+        days = {row.id: ends_on(on, scopes[row.purpose, row.dataset].period) for row in rows}
         records.set_last_days(connection, days)
         endings.end_keys_of_records(connection, list(days), "rebased", custody.now())
         facts = {"event": event, "on": on.isoformat(), "records": len(days)}

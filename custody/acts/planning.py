@@ -22,6 +22,7 @@ from custody.database.plans import Plan
 from custody.destruction import count_by_reason, data_digest, purge_cap
 from custody.errors import UsageError
 from custody.identifiers import PLAN, STAFF, read_id, show_id, time_ordered_id
+from custody.steps import reached
 
 CHUNK_CUSTOMERS: Final = 200
 
@@ -64,6 +65,7 @@ def plan_destruction(custody: Custody, actor: Actor, scope: Scope) -> Plan:
         facts = {"plan": show_id(PLAN, plan.id), "as_of": plan.as_of.isoformat()}
         counts = {"records": len(due), "held": len(held)}
         record(connection, custody, actor, "plan:destroy:written", {**facts, **counts})
+    reached("plan:written")
     return plan
 
 
@@ -127,9 +129,7 @@ def select_due(
     return free, [due for due in ordered if due.record_id in held]
 
 
-def _candidates(
-    custody: Custody, connection: Connection, scope: Scope
-) -> Sequence[DueRecord]:
+def _candidates(custody: Custody, connection: Connection, scope: Scope) -> Sequence[DueRecord]:
     if scope.batch_id is not None:
         return due_tables.due_of_batch(connection, scope.batch_id)
     if scope.customer_id is not None:

@@ -34,9 +34,7 @@ _ADD_CUSTOMERS = text(
     " SELECT :plan, (row_number() OVER (ORDER BY c.id) - 1) / :size, c.id, c.generation"
     " FROM customers c WHERE c.id IN (SELECT customer_id FROM plan_records WHERE plan_id = :plan)"
 )
-_CHUNKS = text(
-    "SELECT DISTINCT chunk FROM plan_customers WHERE plan_id = :plan ORDER BY chunk"
-)
+_CHUNKS = text("SELECT DISTINCT chunk FROM plan_customers WHERE plan_id = :plan ORDER BY chunk")
 _CUSTOMERS = text(
     "SELECT customer_id FROM plan_customers WHERE plan_id = :plan AND chunk = :chunk"
     " AND state = 'planned' ORDER BY customer_id"
@@ -60,6 +58,10 @@ _OUTCOMES = text(
 _CUSTOMERS_DONE = text(
     "UPDATE plan_customers SET state = 'erased', ends_identity = customer_id = ANY(:ended)"
     " WHERE plan_id = :plan AND customer_id = ANY(:customers)"
+)
+_DESTROYED_BY_OTHERS = text(
+    "SELECT record_id FROM plan_records WHERE record_id = ANY(:ids) AND plan_id <> :plan"
+    " AND outcome = 'destroyed'"
 )
 _COUNTS = text(
     "SELECT dataset, reason, outcome, count(*) AS rows FROM plan_records WHERE plan_id = :plan"
@@ -188,9 +190,7 @@ def planned_records(
     return [DueRecord(**row._mapping) for row in rows]
 
 
-def planned_after(
-    connection: Connection, plan_id: UUID, after: UUID, most: int
-) -> list[DueRecord]:
+def planned_after(connection: Connection, plan_id: UUID, after: UUID, most: int) -> list[DueRecord]:
     """Return up to ``most`` records of a plan in order of id, beginning behind ``after``."""
     rows = connection.execute(_ALL_RECORDS, {"plan": plan_id, "after": after, "most": most})
     return [DueRecord(**row._mapping) for row in rows]
@@ -200,6 +200,12 @@ def save_outcomes(connection: Connection, plan_id: UUID, outcomes: Mapping[UUID,
     """Write what became of records."""
     columns = {"plan": plan_id, "ids": list(outcomes), "outcomes": list(outcomes.values())}
     connection.execute(_OUTCOMES, columns)
+
+
+def destroyed_by_others(connection: Connection, plan_id: UUID, ids: Iterable[UUID]) -> set[UUID]:
+    """Return which of the records another plan destroyed."""
+    parameters = {"plan": plan_id, "ids": list(ids)}
+    return set(connection.execute(_DESTROYED_BY_OTHERS, parameters).scalars())
 
 
 def customers_dealt_with(

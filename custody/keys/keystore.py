@@ -67,15 +67,17 @@ class Keystore:
     def add(self, names: Iterable[str]) -> None:
         """Add a fresh random secret under each name that is not there yet, and write the file.
 
-        The caller holds the lock of the key database.
+        The caller holds the lock of the key database. Another thread may reload at any time, so the
+        new document is a copy, and takes its place once it is written.
         """
-        self.reload()
-        missing = [name for name in names if not self.has(name)]
-        if not missing:
-            return
+        document = _read(self._path)
+        entries = document["entries"]
+        missing = [name for name in names if name not in entries]
         for name in missing:
-            self._document["entries"][name] = self._root.wrap(name, os.urandom(KEY_BYTES)).hex()
-        _write(self._path, self._document)
+            entries[name] = self._root.wrap(name, os.urandom(KEY_BYTES)).hex()
+        if missing:
+            _write(self._path, document)
+        self._document = document
 
 
 def create_keystore(
