@@ -1,8 +1,8 @@
 """Consent: whether the evidence of a consent carries a purpose, a recipient or a child's data.
 
 A consent is judged by its evidence, never by a flag (rules H1.3a): what the control looked like
-before it was touched, which text was signed, which act was done and when. What the evidence does not
-say counts against it. The articles are those of the PIPL.
+before it was touched, which text was signed, which act was done and when. What the evidence does
+not say counts against it. The articles are those of the PIPL.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -185,8 +185,10 @@ def _against_times(
 
 
 def _ends(other: Consent, consent: Consent, at: datetime) -> bool:
-    """Whether withdrawing ``other`` ended ``consent``: people withdraw from what is done with their
-    data, not from one of several records of having agreed to it.
+    """Whether withdrawing ``other`` ended ``consent``.
+
+    People withdraw from what is done with their data, not from one of several records of having
+    agreed to it.
     """
     same = (other.purpose, other.kind, other.recipient) == (
         consent.purpose,

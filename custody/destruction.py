@@ -31,15 +31,24 @@ class Due(Protocol):
     """What a plan knows of a record."""
 
     @property
-    def record_id(self) -> UUID: ...
+    def record_id(self) -> UUID:
+        """The record."""
+
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """The version of it that was planned."""
+
     @property
-    def customer_id(self) -> UUID: ...
+    def customer_id(self) -> UUID:
+        """Whose it is."""
+
     @property
-    def dataset(self) -> str: ...
+    def dataset(self) -> str:
+        """What kind of record it is."""
+
     @property
-    def reason(self) -> str: ...
+    def reason(self) -> str:
+        """Why it is due."""
 
 
 def data_digest(due: Sequence[Due]) -> bytes:

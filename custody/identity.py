@@ -1,7 +1,7 @@
 """Who is who: a row's subject references against the identity tags custody knows.
 
-References that lead to different customers, or a second value of a reference of which a customer has
-one, contradict each other. Contradictions are never merged (design, "Who is who").
+References that lead to different customers, or a second value of a reference of which a customer
+has one, contradict each other. Contradictions are never merged (design, "Who is who").
 """
 
 from collections.abc import Iterable, Sequence

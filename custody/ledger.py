@@ -1,9 +1,9 @@
 """The ledger's chain: how an entry's hash comes about, and how a chain is checked.
 
-Entry ``n`` has ``hash = SHA-256(previous hash ‖ "n|microseconds since 1970|event|body")`` with the
-line in UTF-8; before the first entry the hash is 32 zero bytes. Changing, removing, swapping or
-inserting an entry breaks every later hash. Cutting the tail, or rewriting the whole chain, is noticed
-only against a head that was noted elsewhere.
+Entry ``n`` has ``hash = SHA-256(previous hash ‖ "n|microseconds since 1970|event|body")`` with
+the line in UTF-8; before the first entry the hash is 32 zero bytes. Changing, removing, swapping
+or inserting an entry breaks every later hash. Cutting the tail, or rewriting the whole chain, is
+noticed only against a head that was noted elsewhere.
 """
 
 import hashlib

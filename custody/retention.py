@@ -1,8 +1,8 @@
 """Retention: when a record falls due, and the expiry period whose end destroys its keys for good.
 
-A record whose clock starts at a fact in its row falls due at a known day and belongs to the calendar
-quarter of that day (``2027Q4``); all others belong to ``open`` until the event that starts the clock.
-Days are days of the installation's zone.
+A record whose clock starts at a fact in its row falls due at a known day and belongs to the
+calendar quarter of that day (``2027Q4``); all others belong to ``open`` until the event that
+starts the clock. Days are days of the installation's zone.
 """
 
 import calendar

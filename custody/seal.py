@@ -20,7 +20,8 @@ A data key is split once with HKDF-SHA-256 (RFC 5869) into an encryption key and
 commitment makes a seal open under one key only, which GCM alone does not promise (Grubbs, Lu,
 Ristenpart: Message Franking via Committing Authenticated Encryption, 2017).
 
-A wrapped key is ``version(1) ‖ suite(1) ‖ nonce(12) ‖ ciphertext and tag(48)``, bound to its own context.
+A wrapped key is ``version(1) ‖ suite(1) ‖ nonce(12) ‖ ciphertext and tag(48)``, bound to its own
+context.
 """
 
 import hmac
@@ -148,7 +149,9 @@ def key_id_of(sealed: bytes) -> UUID:
     return UUID(bytes=sealed[4:20])
 
 
-def wrap(kek: AESGCM, secret: bytes, context: Context, randomness: Randomness = os.urandom) -> bytes:
+def wrap(
+    kek: AESGCM, secret: bytes, context: Context, randomness: Randomness = os.urandom
+) -> bytes:
     """Return ``secret`` encrypted under a key-encryption key and bound to ``context``."""
     nonce = randomness(NONCE_BYTES)
     return _WRAP_PREFIX + nonce + kek.encrypt(nonce, secret, _WRAP_PREFIX + encode_context(context))

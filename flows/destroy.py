@@ -20,6 +20,10 @@ def destroy(plan_id: MaybePlanId = "") -> DestructionReceipt | State[None]:
     """Erase what a plan lists, or what is due today · 销毁计划所列或今日到期的数据.
 
     What is held meanwhile stays. A purge of many customers waits for two people.
+
+    Args:
+        plan_id: A plan that was written; empty to plan what is due today.
+            · 已写好的销毁计划;留空则按今日到期情况制定。
     """
     expire_quarantine()
     plan = claim_plan(take_plan(plan_id))

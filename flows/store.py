@@ -10,6 +10,9 @@ def store(batch_id: BatchId) -> BatchReceipt:
     """Store an ingested batch · 存储一个已收集的批次.
 
     Rows whose subject is unknown or contradictory are held with their reasons.
+
+    Args:
+        batch_id: The batch, as ingest reported it. · 收集阶段给出的批次编号。
     """
     batch = claim_store(batch_id)
     for first, last in batch.spans:

@@ -14,6 +14,10 @@ def use(
     """Decide on a use and grant it · 审定使用申请并授权.
 
     What is asked for here is a draft until its requester signs it.
+
+    Args:
+        request_id: A request that was filed; empty to draft one. · 已提交的申请;起草则留空。
+        draft: What is asked for, where nothing was filed. · 未提交申请时,在此填写申请内容。
     """
     request = take_request("use", request_id, draft)
     if request.settled is not None:

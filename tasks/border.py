@@ -14,11 +14,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 from unicodedata import category
 from uuid import UUID
 
-from prefect import Task, task
+from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.exceptions import ExternalSignal
-from prefect import State
 
 from custody.acts.subjects import ChangedMeanwhileError
 from custody.database.engine import DatabaseError

@@ -76,7 +76,7 @@ def erase_chunk(plan_id: str, chunk: int) -> dict[str, int]:
 
 @step
 def verify_absence(plan_id: str) -> certifying.AbsenceReceipt:
-    """Read every place back; whatever is still there fails the run, and no certificate is issued."""
+    """Read every place back; what is still there fails the run, and nothing is certified."""
     return certifying.verify_absence(custody(), read_id(PLAN, plan_id))
 
 

@@ -10,8 +10,8 @@ from custody.identifiers import REQUEST, show_id
 def announce(custody: Custody) -> int:
     """Emit the events of requests that were filed or approved and not announced yet.
 
-    An event that was emitted and then not marked is emitted again: its run finds the request decided
-    or delivered already, and changes nothing.
+    An event that was emitted and then not marked is emitted again: its run finds the request
+    decided or delivered already, and changes nothing.
     """
     return sum(_announce(custody, one) for one in unannounced(custody))
 

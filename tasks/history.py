@@ -3,11 +3,10 @@
 from typing import Any, Final
 from uuid import UUID
 
-from prefect import Flow
+from prefect import Flow, State
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
-from prefect import State
 
 from custody.acts.context import Custody
 from custody.acts.history import record_run, runs_in_ledger
@@ -19,15 +18,18 @@ RUNNING: Final = "RUNNING"
 
 
 @withholding
-def run_started(flow: Flow[..., Any], run: FlowRun, _state: State[Any]) -> None:
-    """Say in the ledger that a run began, and who is known to have started it."""
-    record_run(custody(), actor_of(run), flow.name, "started", RUNNING)
+def run_started(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+    """Say in the ledger that a run began, and who is known to have started it.
+
+    Prefect calls hooks by position or, where the run's process is gone, by these very names.
+    """
+    record_run(custody(), actor_of(flow_run), flow.name, "started", RUNNING)
 
 
 @withholding
-def run_ended(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
+def run_ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Say in the ledger how a run ended."""
-    record_run(custody(), actor_of(run), flow.name, "ended", state.type.value)
+    record_run(custody(), actor_of(flow_run), flow.name, "ended", state.type.value)
 
 
 HOOKS: Final = {
@@ -77,4 +79,6 @@ def _differs(client: SyncPrefectClient, entry: RunEntry) -> str:
     state = run.state.type.value if run.state else ""
     if (flow, state) == (entry.flow, entry.state):
         return ""
-    return f"run {entry.run_id}: {entry.flow} {entry.state} in the ledger, {flow} {state} in Prefect"
+    return (
+        f"run {entry.run_id}: {entry.flow} {entry.state} in the ledger, {flow} {state} in Prefect"
+    )

@@ -90,7 +90,7 @@ def store_span(batch_id: str, first: int, last: int) -> int:
 
 @step
 def finish_store(batch_id: str) -> BatchReceipt:
-    """Close the batch's store, end the keys of replaced versions, and leave its counts in the UI."""
+    """Close the batch's store, end replaced versions' keys, and leave its counts in the UI."""
     identifier = read_id(BATCH, batch_id)
     store.finish_store(custody(), actor(), identifier)
     receipt = batches.total(identifier, batches.receipts_of(custody(), identifier))

@@ -1,4 +1,4 @@
-"""What flows may be given: identifiers, names, dates and choices, described for the run form."""
+"""What flows may be given: identifiers, names, dates and choices, checked for the run form."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Literal
@@ -12,51 +12,13 @@ from custody.identifiers import CUSTOMER, read_id
 _ID = "[0-9a-hjkmnp-tv-z]{26}"
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
 
-SourceName = Annotated[
-    str,
-    Field(
-        pattern=_NAME,
-        title="Source · 来源",
-        description="A source of sources.yaml. · sources.yaml 中登记的来源名称。",
-    ),
-]
-BatchId = Annotated[
-    str,
-    Field(
-        pattern=f"^batch_{_ID}$",
-        title="Batch · 批次",
-        description="The batch, as ingest reported it. · 收集阶段给出的批次编号。",
-    ),
-]
-MaybeBatchId = Annotated[
-    str,
-    Field(
-        pattern=f"^(batch_{_ID})?$",
-        title="Batch · 批次",
-        description="A batch that is open already; empty for a new one. · 已登记的批次;新批次留空。",
-    ),
-]
-MaybeRequestId = Annotated[
-    str,
-    Field(
-        pattern=f"^(req_{_ID})?$",
-        title="Request · 申请",
-        description="A request that was filed; empty to draft one below. · 已提交的申请;在下方起草则留空。",
-    ),
-]
-MaybePlanId = Annotated[
-    str,
-    Field(
-        pattern=f"^(plan_{_ID})?$",
-        title="Plan · 销毁计划",
-        description="A plan that was written; empty to plan what is due today. "
-        "· 已写好的计划;留空则按今日到期情况制定。",
-    ),
-]
-DryRun = Annotated[
-    bool,
-    Field(title="Dry run · 试运行", description="Check only, write nothing. · 只检查,不写入。"),
-]
+# What each is for stands in the docstrings of the flows: that is where Prefect takes the words of
+# its run form from, and of these definitions it keeps the pattern alone.
+SourceName = Annotated[str, Field(pattern=_NAME)]
+BatchId = Annotated[str, Field(pattern=f"^batch_{_ID}$")]
+MaybeBatchId = Annotated[str, Field(pattern=f"^(batch_{_ID})?$")]
+MaybeRequestId = Annotated[str, Field(pattern=f"^(req_{_ID})?$")]
+MaybePlanId = Annotated[str, Field(pattern=f"^(plan_{_ID})?$")]
 
 
 class Draft(BaseModel):

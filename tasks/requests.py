@@ -4,9 +4,8 @@ Nothing waits inside a run: a request is a row, its run ends as awaiting approva
 vote starts the run that grants or delivers. The events that start runs come from the rows too.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prefect import State
 from prefect.states import Completed
@@ -22,8 +21,13 @@ from tasks.border import step
 from tasks.context import actor, custody
 from tasks.parameters import TransferDraft, UseDraft
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 DRAFT: Final = "draft"
-_SIGN: Final = "A draft: whoever asks for it signs it. · 草稿:须由申请人签名。`custody {kind} sign {request}`"
+_SIGN: Final = (
+    "A draft: whoever asks for it signs it. · 草稿:须由申请人签名。`custody {kind} sign {request}`"
+)
 _APPROVE: Final = "Waits for two approvals. · 待两人批准。`custody approve {request}`"
 
 

@@ -1,1 +1,1 @@
-"""The acts: one unit of work each, effect and ledger entry in one transaction; each returns a receipt."""
+"""The acts: one unit of work each, effect and ledger entry together; each returns a receipt."""

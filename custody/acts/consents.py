@@ -1,7 +1,8 @@
 """Consents: recorded as facts with their evidence, from files or one by one, and withdrawn.
 
-What a consent is worth is not decided here but when somebody relies on it (:mod:`custody.consent`),
-so a defective one is kept too: it is evidence (PIPL art. 69). Recording one makes its subject known.
+What a consent is worth is not decided here but when somebody relies on it
+(:mod:`custody.consent`), so a defective one is kept too: it is evidence (PIPL art. 69). Recording
+one makes its subject known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -289,7 +290,8 @@ def _place(
     except IdentityConflictError:
         return replace(row, codes=frozenset({"identity_conflict"}))
     if customer is None:
-        erasures = [erased[r.suppression_tag] for r in row.references if r.suppression_tag in erased]
+        tags = [reference.suppression_tag for reference in row.references]
+        erasures = [erased[tag] for tag in tags if tag in erased]
         if erasures and _instant(row.values["given_at"]) <= max(erasures):
             return replace(row, codes=frozenset({"subject_suppressed"}))
         customer = random_id()

@@ -1,10 +1,10 @@
 """The draft of a chunk's store: whose each row is, where it goes, under which level.
 
 A draft is made from what the database says without locks, so that keys can be had before the data
-transaction; :func:`require_still_true` looks at all of it again under the customers' locks.
+transaction; :mod:`custody.acts.rechecking` looks at all of it again under the customers' locks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
@@ -15,7 +15,6 @@ from custody.acts.basis import Ground, against_basis, consents_for
 from custody.acts.context import Custody
 from custody.acts.sealing import new_alias, open_records
 from custody.acts.subjects import (
-    ChangedMeanwhileError,
     generations_of,
     read_directory,
     references_of,
@@ -132,55 +131,7 @@ def draft_chunk(
     )
 
 
-def require_still_true(
-    custody: Custody, connection: Connection, batch: Batch, draft: Draft
-) -> None:
-    """Lock the customers and look again at everything the draft relied on.
-
-    Raises:
-        ChangedMeanwhileError: A customer was erased or renewed, a consent withdrawn, a hold set, an
-            alias given, or a period closed since.
-    """
-    locked = customers.lock_customers(connection, draft.generations)
-    for customer, generation in draft.generations.items():
-        if locked.get(customer) != (generation, "active"):
-            raise ChangedMeanwhileError
-    if len(draft.generations) + len(draft.new_customers) != len(
-        {one.customer_id for one in draft.planned}
-    ):
-        raise ChangedMeanwhileError
-    _require_basis(custody, connection, batch, draft)
-    _require_no_hold(connection, draft)
-    if records.one_record_each(connection, draft.new_aliases - draft.new_customers):
-        raise ChangedMeanwhileError
-    periods = {one.period for one in draft.planned}
-    if set(records.share_periods(connection, periods).values()) - {"open"}:
-        raise ChangedMeanwhileError
-
-
-def _require_basis(
-    custody: Custody, connection: Connection, batch: Batch, draft: Draft
-) -> None:
-    dataset = custody.policy.dataset(batch.dataset)
-    ground = Ground(dataset=dataset, purpose=custody.policy.purpose(batch.purpose))
-    if not ground.purpose.needs_consent:
-        return
-    consents = consents_of(connection, draft.generations)
-    for one in draft.planned:
-        values = from_payload(dataset, one.row.values)
-        given = consents_for(one.customer_id, consents)
-        if against_basis(custody, ground, values, frozenset(values), given):
-            raise ChangedMeanwhileError
-
-
-def _require_no_hold(connection: Connection, draft: Draft) -> None:
-    replaced = {one.record_id: one.customer_id for one in draft.planned if one.replaces}
-    holds = holds_on(connection, set(replaced.values())) if replaced else []
-    if any(hold.covers(record_id) for hold in holds for record_id in replaced):
-        raise ChangedMeanwhileError
-
-
-def _set_out(  # noqa: PLR0913 - the parts of the chunk
+def _set_out(
     custody: Custody,
     connection: Connection,
     batch: Batch,
@@ -210,7 +161,7 @@ def _set_out(  # noqa: PLR0913 - the parts of the chunk
     )
 
 
-def _basis(  # noqa: PLR0913 - the parts of the chunk
+def _basis(
     custody: Custody,
     connection: Connection,
     batch: Batch,
@@ -218,7 +169,7 @@ def _basis(  # noqa: PLR0913 - the parts of the chunk
     values: Mapping[int, Mapping[str, Value]],
     references: Mapping[int, Sequence[Reference]],
 ) -> dict[int, tuple[str, ...]]:
-    """Return every row's codes against its basis as it is now: a consent may be gone since ingest."""
+    """Return each row's codes against its basis as it is now: a consent may be gone by now."""
     dataset = custody.policy.dataset(batch.dataset)
     ground = Ground(dataset=dataset, purpose=custody.policy.purpose(batch.purpose))
     if not ground.purpose.needs_consent:
@@ -247,16 +198,8 @@ def _whose(
         customer = desk.directory.find(references)
     except IdentityConflictError:
         return (("identity_conflict",), None)
-    codes = list(desk.basis.get(row.number, ()))
-    if customer is None and any(r.suppression_tag in desk.suppressed for r in references):
-        codes.append("subject_suppressed")
-    if customer is None and not desk.dataset.creates_customer:
-        codes.append("subject_unknown")
-    if known is not None and customer is not None:
-        if known.customer_id != customer:
-            codes.append("identity_conflict")
-        if any(hold.covers(known.record_id) for hold in desk.held.get(customer, ())):
-            codes.append("held")
+    against = _against_unknown if customer is None else _against_replacing
+    codes = {*desk.basis.get(row.number, ()), *against(desk, customer, references, known)}
     if codes:
         return (tuple(sorted(codes)), None)
     if customer is None:
@@ -264,6 +207,28 @@ def _whose(
         desk.new_customers.add(customer)
     desk.directory.learn(customer, references)
     return ((), customer)
+
+
+def _against_unknown(
+    desk: _Desk, _customer: UUID | None, references: Sequence[Reference], _known: RecordKey | None
+) -> Iterator[str]:
+    """Yield why somebody nobody knows is not let in."""
+    if any(reference.suppression_tag in desk.suppressed for reference in references):
+        yield "subject_suppressed"
+    if not desk.dataset.creates_customer:
+        yield "subject_unknown"
+
+
+def _against_replacing(
+    desk: _Desk, customer: UUID | None, _references: Sequence[Reference], known: RecordKey | None
+) -> Iterator[str]:
+    """Yield why the record with the row's key may not be replaced by the row."""
+    if known is None or customer is None:
+        return
+    if known.customer_id != customer:
+        yield "identity_conflict"
+    if any(hold.covers(known.record_id) for hold in desk.held.get(customer, ())):
+        yield "held"
 
 
 def _plan(

@@ -1,10 +1,11 @@
 """Ingest, per chunk: read, check, find the lawful basis, minimise, seal into intake or refuse.
 
-1. Values are normalised, and fields the purpose does not need are dropped and counted (PIPL art. 6).
-2. Rows that repeat what is stored, or an earlier row of the chunk, are ``unchanged``.
-3. Great Expectations judges the chunk. 4. Every row's lawful basis is judged, whatever its quality.
-5. Refused rows go to quarantine with all their codes: with sealed values where only quality refuses
-them, without any where the lawful basis is missing (P13). 6. Accepted rows are sealed into intake.
+1. Values are normalised, and fields the purpose does not need are dropped and counted (PIPL art.
+6). 2. Rows that repeat what is stored, or an earlier row of the chunk, are ``unchanged``. 3.
+Great Expectations judges the chunk. 4. Every row's lawful basis is judged, whatever its quality.
+5. Refused rows go to quarantine with all their codes: with sealed values where only quality
+refuses them, without any where the lawful basis is missing (P13). 6. Accepted rows are sealed
+into intake.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -172,7 +173,7 @@ def _row(
 
 
 def _without_unchanged(connection: Connection, rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that say something new: not stored like this, and not earlier in the chunk."""
+    """Return the rows that say something new: neither stored so nor earlier in the chunk."""
     stored = record_keys(connection, {row.record_tag for row in rows if row.record_tag})
     seen: set[bytes] = set()
     fresh = []
@@ -197,7 +198,7 @@ def _judge(
     return check_chunk(dataset, scope, rows, today=custody.today())
 
 
-def _with_codes(  # noqa: PLR0913 - what the two judgements need
+def _with_codes(
     custody: Custody,
     connection: Connection,
     batch: Batch,

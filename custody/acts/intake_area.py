@@ -22,7 +22,9 @@ def read_intake(
     if sealed is None:
         return []
     key = custody.keyring.open_batch_key(batch_id, INTAKE)
-    return decode_rows(open_seal(key, sealed, intake_context(custody.installation_id, batch_id, chunk)))
+    return decode_rows(
+        open_seal(key, sealed, intake_context(custody.installation_id, batch_id, chunk))
+    )
 
 
 def write_intake(

@@ -110,8 +110,8 @@ def select_due(
 ) -> tuple[list[DueRecord], list[DueRecord]]:
     """Return what is due and not held, and what is due and held.
 
-    A record due for two reasons is listed once, under the first: a batch or a customer named, consent
-    withdrawn, retention over.
+    A record due for two reasons is listed once, under the first: a batch or a customer named,
+    consent withdrawn, retention over.
     """
     found: dict[UUID, DueRecord] = {}
     for due in _candidates(custody, connection, scope):
@@ -142,7 +142,7 @@ def _candidates(custody: Custody, connection: Connection, scope: Scope) -> Seque
 
 
 def end_of(custody: Custody, day: date) -> datetime:
-    """Return the instant at which ``day`` ends in the installation's zone, or now if that is sooner.
+    """Return the instant at which ``day`` ends in the installation's zone, or now if sooner.
 
     A plan of today counts withdrawals made so far, not those that are announced for tonight.
     """

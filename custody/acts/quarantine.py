@@ -96,8 +96,8 @@ def retry_quarantine(
 def expire_quarantine(custody: Custody, actor: Actor) -> int:
     """Destroy the rows that were held for as long as the policy says; return how many.
 
-    A batch whose last held row goes loses its quarantine key too, and with it the sealed place it was
-    read from.
+    A batch whose last held row goes loses its quarantine key too, and with it the sealed place it
+    was read from.
     """
     before = custody.today() - timedelta(days=custody.policy.settings.quarantine_days)
     with transaction(custody.data) as connection:
@@ -120,9 +120,7 @@ def _open(custody: Custody, batch: Batch, row: QuarantinedRow) -> RevealedRow:
         (kept,) = decode_rows(open_seal(key, bytes(row.sealed), context))
         dataset = dataset_of(custody, batch.dataset)
         values = {dataset.by_number(number).name: str(v) for number, v in kept.values.items()}
-    return RevealedRow(
-        batch_id=batch.id, row_number=row.row_number, codes=row.codes, values=values
-    )
+    return RevealedRow(batch_id=batch.id, row_number=row.row_number, codes=row.codes, values=values)
 
 
 def _read_again(
@@ -133,12 +131,10 @@ def _read_again(
         if content_tag_of(custody, reader) != bytes(batch.content_tag):
             reasons = (Reason(code="source_changed", about=batch.source),)
             raise RefusedError(show_id(BATCH, batch.id), reasons)
-        return tuple(
-            row for chunk in reader.chunks() for row in chunk.rows if row.number in wanted
-        )
+        return tuple(row for chunk in reader.chunks() for row in chunk.rows if row.number in wanted)
 
 
-def _leave(  # noqa: PLR0913 - bound to one chunk before it is written
+def _leave(
     custody: Custody,
     actor: Actor,
     batch: Batch,

@@ -1,4 +1,4 @@
-"""How an act reaches the ledger: the last statement of its own transaction, or it did not happen."""
+"""How an act reaches the ledger: as the last statement of its transaction, or not at all."""
 
 from collections.abc import Mapping
 

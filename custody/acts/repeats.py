@@ -1,7 +1,7 @@
 """Record keys that a batch brings more than once, compared across all of its chunks.
 
-Rows that say the same are one row: the first stays, the others are ``unchanged``. Rows that contradict
-each other are all refused, for nothing says which of them is right.
+Rows that say the same are one row: the first stays, the others are ``unchanged``. Rows that
+contradict each other are all refused, for nothing says which of them is right.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ def settle_repeats(custody: Custody, connection: Connection, batch: Batch) -> No
             _take_out(custody, connection, batch, chunk, refused, unchanged)
 
 
-def _take_out(  # noqa: PLR0913 - which rows of which chunk, and why
+def _take_out(
     custody: Custody,
     connection: Connection,
     batch: Batch,

@@ -34,7 +34,7 @@ class Revealed:
     levels: Mapping[str, Level] = field(default_factory=dict)
 
 
-def reveal(
+def reveal(  # noqa: PLR0913 - what a revealing is recorded with
     custody: Custody,
     actor: Actor,
     *,

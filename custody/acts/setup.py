@@ -49,7 +49,7 @@ class NotInitialisedError(UsageError):
     """The databases hold no installation yet."""
 
 
-def create_installation(  # noqa: PLR0913 - what is fixed once
+def create_installation(
     places: Places,
     policy: Policy,
     actor: Actor,
@@ -68,12 +68,8 @@ def create_installation(  # noqa: PLR0913 - what is fixed once
     with transaction(data) as connection:
         if tables.find_installation(connection) is not None:
             raise UsageError("these databases hold an installation already")
-    installation = Installation(
-        id=random_id(), created_at=clock(), synthetic=synthetic, zone=zone
-    )
-    keystore = create_keystore(
-        places.keystore, installation.id, places.key_file, places.passphrase
-    )
+    installation = Installation(id=random_id(), created_at=clock(), synthetic=synthetic, zone=zone)
+    keystore = create_keystore(places.keystore, installation.id, places.key_file, places.passphrase)
     custody = _assemble(places, policy, clock, installation, data, keystore)
     with transaction(data) as connection:
         tables.add_installation(connection, installation)

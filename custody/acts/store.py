@@ -1,11 +1,11 @@
 """Store, per chunk: open intake, find whose each row is, classify, seal, index, write.
 
-1. The chunk is opened and drafted from what the database says now. 2. Data keys come first, in the
-key database. 3. In one transaction, under the customers' locks, everything the draft relied on is
-looked at again (generation, consents, holds, aliases, record versions) and the rows are written with
-tags, index entries, receipt and ledger entry, while the intake copy goes. If anything moved, the chunk
-is drafted anew. 4. Replaced versions leave their keys to be ended (:mod:`custody.acts.endings`).
-5. With the last chunk the batch's intake key is deleted.
+1. The chunk is opened and drafted from what the database says now. 2. Data keys come first, in
+the key database. 3. In one transaction, under the customers' locks, everything the draft relied
+on is looked at again (generation, consents, holds, aliases, record versions) and the rows are
+written with tags, index entries, receipt and ledger entry, while the intake copy goes. If
+anything moved, the chunk is drafted anew. 4. Replaced versions leave their keys to be ended
+(:mod:`custody.acts.endings`). 5. With the last chunk the batch's intake key is deleted.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +16,10 @@ from sqlalchemy import Connection
 
 from custody.acts.batches import facts_of, require_batch
 from custody.acts.context import Actor, Custody
-from custody.acts.drafting import Draft, Planned, draft_chunk, require_still_true
+from custody.acts.drafting import Draft, Planned, draft_chunk
 from custody.acts.endings import finish_endings
 from custody.acts.intake_area import quarantined, read_intake
+from custody.acts.rechecking import require_still_true
 from custody.acts.recording import record
 from custody.acts.sealing import seal_payloads
 from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, write_learnt

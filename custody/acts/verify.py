@@ -1,4 +1,4 @@
-"""Verification: the ledger's chain, the certificates, the policy versions, and every key and seal."""
+"""Verification: the ledger's chain, certificates, policy versions, every key and seal."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -32,8 +32,8 @@ class Verified:
 def verify_installation(custody: Custody, *, deep: bool = False) -> Verified:
     """Check the control record; with ``deep`` also open every wrapped key and every seal.
 
-    1. The ledger's chain and head. 2. Every stored policy against its digest. 3. Every certificate's
-    signature. 4. Every wrapped data key. 5. Every seal of every record.
+    1. The ledger's chain and head. 2. Every stored policy against its digest. 3. Every
+    certificate's signature. 4. Every wrapped data key. 5. Every seal of every record.
 
     Raises:
         LedgerBrokenError: An entry is not what it was; its number is named.

@@ -47,7 +47,9 @@ _SUPPRESS = text(
     " ON CONFLICT (tag) DO NOTHING"
 )
 _UNSUPPRESS = text("DELETE FROM suppression_tags WHERE tag = ANY(:tags)")
-_EVENTS = text("SELECT customer_id, event, on_day FROM retention_events WHERE customer_id = ANY(:ids)")
+_EVENTS = text(
+    "SELECT customer_id, event, on_day FROM retention_events WHERE customer_id = ANY(:ids)"
+)
 _ADD_EVENT = text(
     "INSERT INTO retention_events (customer_id, event, on_day, recorded_at)"
     " VALUES (:customer, :event, :day, :at) ON CONFLICT (customer_id, event)"
@@ -89,9 +91,7 @@ def customers_by_tag(connection: Connection, tags: Iterable[bytes]) -> dict[byte
     return {bytes(row.tag): row.customer_id for row in rows}
 
 
-def single_tags(
-    connection: Connection, customers: Iterable[UUID]
-) -> dict[tuple[UUID, str], bytes]:
+def single_tags(connection: Connection, customers: Iterable[UUID]) -> dict[tuple[UUID, str], bytes]:
     """Return the one tag of each single-valued reference that the customers have."""
     rows = connection.execute(_SINGLE, {"customers": list(customers)})
     return {(row.customer_id, row.reference): bytes(row.tag) for row in rows}
@@ -128,9 +128,7 @@ def raise_generations(connection: Connection, ids: Iterable[UUID], state: str) -
     connection.execute(_RAISE, {"customers": list(ids), "state": state})
 
 
-def customers_with_nothing(
-    connection: Connection, ids: Iterable[UUID], at: datetime
-) -> list[UUID]:
+def customers_with_nothing(connection: Connection, ids: Iterable[UUID], at: datetime) -> list[UUID]:
     """Return those of the active customers who have no record and no consent in force."""
     rows = connection.execute(_NOTHING_LEFT, {"customers": list(ids), "at": at})
     return list(rows.scalars())
@@ -157,9 +155,7 @@ def lift_suppression(connection: Connection, tags: Iterable[bytes]) -> None:
     connection.execute(_UNSUPPRESS, {"tags": list(tags)})
 
 
-def retention_events(
-    connection: Connection, ids: Iterable[UUID]
-) -> dict[tuple[UUID, str], date]:
+def retention_events(connection: Connection, ids: Iterable[UUID]) -> dict[tuple[UUID, str], date]:
     """Return the day of each event that started a retention clock of these customers."""
     rows = connection.execute(_EVENTS, {"ids": list(ids)})
     return {(row.customer_id, row.event): row.on_day for row in rows}

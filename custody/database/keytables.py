@@ -29,7 +29,8 @@ _KEYS_IN_USE = text(
 _ADD_KEYS = text(
     "INSERT INTO data_keys (key_id, customer_id, period, slice, generation, customer_generation,"
     " wrapped) SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS uuid[]),"
-    " CAST(:periods AS text[]), CAST(:slices AS smallint[]), CAST(:bucket_generations AS integer[]),"
+    " CAST(:periods AS text[]), CAST(:slices AS smallint[]),"
+    " CAST(:bucket_generations AS integer[]),"
     " CAST(:generations AS integer[]), CAST(:wrapped AS bytea[])) ON CONFLICT DO NOTHING"
 )
 _KEYS_BY_ID = text(
@@ -46,7 +47,9 @@ _EVERY_KEY = text(
     "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
     " WHERE key_id > :after ORDER BY key_id LIMIT :most"
 )
-_BATCH_KEY = text("SELECT key_id, day, wrapped FROM batch_keys WHERE batch_id = :batch AND kind = :kind")
+_BATCH_KEY = text(
+    "SELECT key_id, day, wrapped FROM batch_keys WHERE batch_id = :batch AND kind = :kind"
+)
 _ADD_BATCH_KEY = text(
     "INSERT INTO batch_keys (key_id, batch_id, kind, day, wrapped)"
     " VALUES (:id, :batch, :kind, :day, :wrapped) ON CONFLICT DO NOTHING"
@@ -90,9 +93,7 @@ def add_buckets(connection: Connection, period: str, slices: Sequence[int], at: 
     connection.execute(_ADD_BUCKETS, {"period": period, "slices": list(slices), "at": at})
 
 
-def keys_in_use(
-    connection: Connection, wanted: Mapping[tuple[UUID, str], int]
-) -> list[WrappedKey]:
+def keys_in_use(connection: Connection, wanted: Mapping[tuple[UUID, str], int]) -> list[WrappedKey]:
     """Return the keys in use of the wanted (customer, period), at the given customer generation."""
     parameters = {
         "customers": [customer for customer, _ in wanted],
@@ -156,7 +157,7 @@ def find_batch_key(
     return None if row is None else (row.key_id, row.day, row.wrapped)
 
 
-def add_batch_key(  # noqa: PLR0913 - one row's columns
+def add_batch_key(
     connection: Connection, *, key_id: UUID, batch_id: UUID, kind: str, day: date, wrapped: bytes
 ) -> None:
     """Add a batch's key unless it has one."""
@@ -177,9 +178,7 @@ def consent_keys(
     return {row.customer_id: (row.key_id, row.wrapped) for row in rows}
 
 
-def add_consent_keys(
-    connection: Connection, keys: Sequence[tuple[UUID, UUID, bytes]]
-) -> None:
+def add_consent_keys(connection: Connection, keys: Sequence[tuple[UUID, UUID, bytes]]) -> None:
     """Add consent keys (id, customer, wrapped); a customer keeps the one there already."""
     ids, customers, wrapped = (list(column) for column in zip(*keys, strict=True))
     connection.execute(_ADD_CONSENT_KEYS, {"ids": ids, "customers": customers, "wrapped": wrapped})

@@ -1,4 +1,4 @@
-"""Bring the two databases to the schema of this version; run as their owner, never as the application."""
+"""Bring the two databases to the schema of this version, as their owner."""
 
 from importlib.resources import files
 from typing import Final
@@ -25,9 +25,7 @@ def pending(url: str, which: str) -> tuple[str | None, str | None]:
     """Return the revision a database has and the one this version wants, equal when up to date."""
     engine = create_engine(url, poolclass=pool.NullPool, hide_parameters=True)
     with engine.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"version_table_schema": SCHEMA}
-        )
+        context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
         current = context.get_current_revision()
     return current, ScriptDirectory.from_config(_config(which)).get_current_head()
 

@@ -1,4 +1,4 @@
-"""Statements on the quarantine: rows that were refused, until they get out or their days are over."""
+"""Statements on the quarantine: refused rows, until they get out or their days are over."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,15 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 _ADD_QUARANTINE = text(
-    "INSERT INTO quarantine (id, batch_id, chunk, row_number, stage, codes, row_tag, sealed, held_on)"
+    "INSERT INTO quarantine"
+    " (id, batch_id, chunk, row_number, stage, codes, row_tag, sealed, held_on)"
     " SELECT i, :b, :c, n, :stage, string_to_array(k, ','), t, s, :day"
     " FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS integer[]), CAST(:codes AS text[]),"
     " CAST(:tags AS bytea[]), CAST(:sealed AS bytea[])) AS w (i, n, k, t, s)"
     " ON CONFLICT (batch_id, row_number) DO UPDATE SET codes = excluded.codes,"
     " sealed = excluded.sealed, stage = excluded.stage, state = 'held'"
 )
-_QUARANTINE = (
-    "id, batch_id, chunk, row_number, stage, codes, row_tag, sealed, state, held_on"
-)
+_QUARANTINE = "id, batch_id, chunk, row_number, stage, codes, row_tag, sealed, state, held_on"
 _HELD = text(
     f"SELECT {_QUARANTINE} FROM quarantine WHERE state = 'held'"  # noqa: S608
     " AND (CAST(:b AS uuid) IS NULL OR batch_id = :b) ORDER BY batch_id, row_number"
@@ -33,7 +32,7 @@ _WITHOUT_HELD = text(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuarantinedRow:
-    """A refused row: its codes, and its minimised values under seal where the law lets us keep them."""
+    """A refused row: its codes, and its minimised values, sealed, where they may be kept."""
 
     id: UUID
     batch_id: UUID

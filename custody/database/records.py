@@ -15,8 +15,9 @@ _COLUMNS: Final = (
     " secret, ends_on, level_raised, batch_id, row_number, stored_at"
 )
 _TYPES: Final = (
-    "text uuid uuid text text text int4 uuid bytea bytea bytea date bool uuid int4 timestamptz"
-).split()
+    *("text", "uuid", "uuid", "text", "text", "text", "int4", "uuid"),
+    *("bytea", "bytea", "bytea", "date", "bool", "uuid", "int4", "timestamptz"),
+)
 _COPY: Final = f"COPY custody.records ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _COPY_SEARCH: Final = (
     "COPY custody.search_index (kind, tag, record_id, customer_id) FROM STDIN (FORMAT BINARY)"
@@ -64,9 +65,7 @@ _COUNT = text(
     "SELECT dataset, count(*) AS records, count(sensitive) AS sensitive, count(secret) AS secret,"
     " count(*) FILTER (WHERE level_raised) AS raised FROM records GROUP BY dataset ORDER BY dataset"
 )
-_SEARCH = text(
-    "SELECT record_id, customer_id FROM search_index WHERE tag = :tag AND kind = :kind"
-)
+_SEARCH = text("SELECT record_id, customer_id FROM search_index WHERE tag = :tag AND kind = :kind")
 _PERIOD_STATES = text("SELECT name, state FROM periods WHERE name = ANY(:names) FOR SHARE")
 
 
@@ -233,7 +232,7 @@ def count_records(connection: Connection) -> list[DatasetCount]:
 
 
 def search(connection: Connection, kind: str, tag: bytes) -> list[tuple[UUID, UUID]]:
-    """Return candidates (record, customer) for a coarse search tag; the caller opens and compares."""
+    """Return candidates (record, customer) for a coarse tag; the caller opens and compares."""
     rows = connection.execute(_SEARCH, {"kind": kind, "tag": tag})
     return [(row.record_id, row.customer_id) for row in rows]
 
@@ -246,6 +245,5 @@ def open_period(connection: Connection, name: str) -> None:
 def share_periods(connection: Connection, names: Iterable[str]) -> dict[str, str]:
     """Lock the periods against closing and return their states."""
     return {
-        row.name: row.state
-        for row in connection.execute(_PERIOD_STATES, {"names": sorted(names)})
+        row.name: row.state for row in connection.execute(_PERIOD_STATES, {"names": sorted(names)})
     }

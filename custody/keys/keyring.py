@@ -132,7 +132,9 @@ class Keyring:
             found = keytables.consent_keys(connection, wanted)
             missing = wanted - found.keys()
             if missing:
-                keytables.add_consent_keys(connection, [self._fresh_consent_key(c) for c in missing])
+                keytables.add_consent_keys(
+                    connection, [self._fresh_consent_key(c) for c in missing]
+                )
                 found |= keytables.consent_keys(connection, missing)
         return {customer: self._open_consent_key(customer, *key) for customer, key in found.items()}
 
@@ -196,11 +198,16 @@ class Keyring:
         self, customer_id: UUID, period: str, generation: int, key_id: UUID
     ) -> tuple[bytes, ...]:
         number = generation.to_bytes(4, "big")
-        return (b"data", self._installation, customer_id.bytes, period.encode(), number, key_id.bytes)
+        return (
+            b"data",
+            self._installation,
+            customer_id.bytes,
+            period.encode(),
+            number,
+            key_id.bytes,
+        )
 
-    def _add_batch_key(
-        self, connection: Connection, batch_id: UUID, kind: str, day: date
-    ) -> None:
+    def _add_batch_key(self, connection: Connection, batch_id: UUID, kind: str, day: date) -> None:
         name = _day_name(kind, day)
         if not self._keystore.has(name):
             keytables.lock_keystore(connection)
@@ -220,7 +227,9 @@ class Keyring:
         key_id, day, wrapped = found
         kek = AESGCM(self._keystore.secret(_day_name(kind, day)))
         try:
-            return DataKey(key_id, unwrap(kek, wrapped, self._batch_context(batch_id, kind, key_id)))
+            return DataKey(
+                key_id, unwrap(kek, wrapped, self._batch_context(batch_id, kind, key_id))
+            )
         except SealInvalidError:
             raise SealInvalidError(f"wrapped {kind} key of batch {batch_id}") from None
 

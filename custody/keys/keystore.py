@@ -2,12 +2,13 @@
 
 Format 1, JSON::
 
-    {"format": 1, "installation": "<32 hex>", "root": {"kind": …}, "entries": {"<name>": "<hex>", …}}
+    {"format": 1, "installation": "<32 hex>", "root": {"kind": …},
+     "entries": {"<name>": "<hex>", …}}
 
-Entry names: ``kek/<period>/<slice>/<generation>``, ``day/<kind>/<date>``, ``tag/<epoch>``, ``search``,
-``suppression``, ``content``, ``consent``, ``signing``. Each entry is wrapped by the root and bound to
-installation and name. The file is replaced, never edited: written beside, synced, renamed. Writers
-hold the advisory lock of the key database (:mod:`custody.keys.keyring`).
+Entry names: ``kek/<period>/<slice>/<generation>``, ``day/<kind>/<date>``, ``tag/<epoch>``,
+``search``, ``suppression``, ``content``, ``consent``, ``signing``. Each entry is wrapped by the
+root and bound to installation and name. The file is replaced, never edited: written beside,
+synced, renamed. Writers hold the advisory lock of the key database (:mod:`custody.keys.keyring`).
 """
 
 import json
@@ -92,8 +93,8 @@ def create_keystore(
         raise RootUnavailableError("a keystore is there already")
     secret, described = create_root(key_file, passphrase)
     root = LocalRoot(installation.bytes, secret)
-    document = {"format": FORMAT, "installation": installation.hex, "root": described, "entries": {}}
-    _write(path, document)
+    document = {"format": FORMAT, "installation": installation.hex, "root": described}
+    _write(path, {**document, "entries": {}})
     keystore = Keystore(path, root)
     keystore.add(FIXED_ENTRIES)
     return keystore

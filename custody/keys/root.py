@@ -1,7 +1,8 @@
 """The root key: random always; it wraps every entry of the keystore.
 
-Two providers, both local: a **key file** (64 hexadecimal digits, mode 0600) holds the root itself; a
-**passphrase** only wraps it, through Argon2id (RFC 9106) with the parameters kept beside it.
+Two providers, both local: a **key file** (64 hexadecimal digits, mode 0600) holds the root
+itself; a **passphrase** only wraps it, through Argon2id (RFC 9106) with the parameters kept
+beside it.
 """
 
 import os

@@ -4,12 +4,11 @@ The transfer is decided and delivered by the deployed flow, started by its event
 own process goes on with the rest; all other flows run in this process.
 """
 
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from config.settings import Settings
@@ -23,6 +22,9 @@ from custody.demo.expect import differences
 from custody.demo.legacy import SOURCES, Legacy, build_legacy
 from custody.identifiers import INSTALLATION, show_id
 from custody.reports.html import write_report
+
+if TYPE_CHECKING:
+    import subprocess
 
 SEED: Final = 20_261_123
 CHINOOK: Final = ("chinook_customers", "chinook_invoices")

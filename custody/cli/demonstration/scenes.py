@@ -116,8 +116,7 @@ def refused_rows(house: House, taken: Taken) -> dict[str, dict[int, frozenset[st
     """Return the codes of every refused row by source, as custody holds them."""
     return {
         source: {
-            row.row_number: frozenset(row.codes)
-            for row in list_quarantine(house.custody, batch)
+            row.row_number: frozenset(row.codes) for row in list_quarantine(house.custody, batch)
         }
         for source, batch in taken.batches.items()
     }

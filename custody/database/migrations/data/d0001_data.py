@@ -362,7 +362,8 @@ _STATISTICS = """
 DO $$
 DECLARE c record;
 BEGIN
-    FOR c IN SELECT attrelid::regclass AS t, attname FROM pg_attribute JOIN pg_class ON oid = attrelid
+    FOR c IN SELECT attrelid::regclass AS t, attname
+             FROM pg_attribute JOIN pg_class ON oid = attrelid
              WHERE relnamespace = 'custody'::regnamespace AND relkind IN ('r', 'p')
                AND atttypid = 'bytea'::regtype AND attnum > 0
     LOOP

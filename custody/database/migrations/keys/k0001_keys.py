@@ -15,7 +15,7 @@ CREATE TABLE custody.buckets (
     PRIMARY KEY (period, slice)
 );
 COMMENT ON TABLE custody.buckets IS
-    'One key-encryption key per expiry period and slice of customers; its bytes lie in the keystore.';
+    'One key-encryption key per expiry period and slice; its bytes lie in the keystore.';
 
 -- A retired key still opens but is never handed out again; it is deleted once its records are gone.
 CREATE TABLE custody.data_keys (
