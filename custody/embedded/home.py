@@ -24,6 +24,7 @@ from typing import Self
 from custody.embedded.errors import HomeUnusableError
 
 PRIVATE = 0o700
+PRIVATE_FILE = 0o600
 FORM = 1
 MARK = "home.json"
 LOG_BYTES_KEPT = 5_000_000
@@ -87,10 +88,11 @@ class Home:
         return self._folder("run")
 
     def log(self, service: str) -> Path:
-        """Return the log file of a service, moved aside first when it has grown long."""
+        """Return the private log file of a service, moved aside first when it has grown long."""
         log = self._folder("log") / f"{service}.log"
         if log.exists() and log.stat().st_size > LOG_BYTES_KEPT:
             log.replace(log.with_suffix(".log.1"))
+        log.touch(mode=PRIVATE_FILE)
         return log
 
     def _folder(self, name: str) -> Path:
