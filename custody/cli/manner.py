@@ -90,6 +90,5 @@ def _take_lang(arguments: list[str], lang: str) -> tuple[str, list[str]]:
         else:
             rest.append(one)
     if lang not in LANGUAGES:
-        speak(Manner(json="--json" in arguments))
         raise UsageError("custody does not speak the language", lang)
     return lang, rest
