@@ -43,13 +43,13 @@ def show(document: Mapping[str, object], say: str = "") -> None:
         print("\n".join(render(document)))
 
 
-def note(say: str, **values: str | int) -> None:
+def note(say: str, /, **values: str | int) -> None:
     """Tell people something beside the result."""
     if manner().shows_progress:
         print(text(say, **values), file=sys.stderr, flush=True)
 
 
-def text(key: str, **values: str | int) -> str:
+def text(key: str, /, **values: str | int) -> str:
     """Return a text of the catalogue in the present language."""
     return ui_text(key, manner().lang, **values)
 

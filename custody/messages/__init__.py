@@ -60,7 +60,7 @@ def message(code: str, lang: str) -> Message:
     return Message(**texts)
 
 
-def ui_text(key: str, lang: str, **values: str | int) -> str:
+def ui_text(key: str, lang: str, /, **values: str | int) -> str:
     """Return a text of the user interface with its ``{names}`` filled in.
 
     Raises:
