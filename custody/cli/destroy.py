@@ -54,9 +54,10 @@ def apply(plan: PlanArgument) -> None:
     """
     from custody.acts.planning import require_plan
     from custody.identifiers import PLAN, read_id
-    from flows.destroy import destroy
 
     with opened_with_prefect() as custody:
+        from flows.destroy import destroy  # Prefect reads its address when it is imported
+
         plan_id = require_plan(custody, read_id(PLAN, plan)).id
         receipt = run_flow(destroy, plan_id=plan)
         document = plan_document(custody, plan)

@@ -109,9 +109,9 @@ def list_all(*, state: StateOption = None) -> None:
 @app.offers("deliver")
 def deliver(request: RequestArgument) -> None:
     """Decide on a filed transfer, and deliver an approved one, here and now; once only."""
-    from flows.transfer import transfer
-
     with opened_with_prefect() as custody:
+        from flows.transfer import transfer  # Prefect reads its address when it is imported
+
         receipt = run_flow(transfer, request_id=request)
         document = _standing(custody, request)
         if receipt.state == "delivered":
