@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ def commands_in(text: str) -> Iterator[list[str]]:
             continue
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
-            if "custody" in words[:3]:
-                yield words[words.index("custody") + 1 :]
+            if "custody" in words[:4]:
+                called = words[words.index("custody") + 1 :]
+                yield list(takewhile(lambda word: word not in {">", "|", "&&"}, called))
 
 
 def parse(command: Any, name: str, arguments: list[str], parent: Any = None) -> None:
