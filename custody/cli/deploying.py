@@ -5,12 +5,15 @@ import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from config.settings import Settings
 from custody.embedded.home import Home
 from custody.embedded.processes import client_environment
 from custody.embedded.runtime import Running
 from custody.errors import CustodyError
+
+STAGES: Final = ("ingest", "store", "use", "transfer", "destroy")
 
 
 class DeployFailedError(CustodyError):
@@ -47,13 +50,32 @@ def begin_deploying(settings: Settings, where: Running) -> "subprocess.Popen[byt
 
 
 def finish_deploying(deploying: "subprocess.Popen[bytes]") -> None:
-    """Wait until the deployments are made.
+    """Wait until the deployments are made, and close them to parameters that they do not have.
 
     Raises:
         DeployFailedError: They are not.
     """
     if deploying.wait() != 0:
         raise DeployFailedError
+    _refuse_unknown_parameters()
+
+
+def _refuse_unknown_parameters() -> None:
+    """Have the server refuse parameters that a flow does not have.
+
+    It keeps the parameters of every run it accepts for good, and accepts unknown ones unless the
+    description of the known ones says that these are all; Prefect's own command cannot say so.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentUpdate
+
+    with get_client(sync_client=True) as client:
+        for stage in STAGES:
+            deployment = client.read_deployment_by_name(f"{stage}/{stage}")
+            known = deployment.parameter_openapi_schema or {}
+            schema = {**known, "additionalProperties": False}
+            change = DeploymentUpdate(parameter_openapi_schema=schema)
+            client.update_deployment(deployment.id, change)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
