@@ -40,7 +40,7 @@ def servers() -> Iterator[tuple["Settings", "Running"]]:
 @contextmanager
 def opened() -> Iterator["Custody"]:
     """Open the installation for a command that runs no flow."""
-    with servers() as (settings, where), _installation(settings, where) as custody:
+    with servers() as (settings, where), installation(settings, where) as custody:
         yield custody
 
 
@@ -51,7 +51,7 @@ def opened_with_prefect() -> Iterator["Custody"]:
 
     settings = load_settings()
     _hush_prefect()
-    with as_prefect_client(settings) as where, _installation(settings, where) as custody:
+    with as_prefect_client(settings) as where, installation(settings, where) as custody:
         yield custody
 
 
@@ -101,7 +101,8 @@ def announce(custody: "Custody") -> bool:
 
 
 @contextmanager
-def _installation(settings: "Settings", where: "Running") -> Iterator["Custody"]:
+def installation(settings: "Settings", where: "Running") -> Iterator["Custody"]:
+    """Open the installation on servers that are running."""
     from config.installation import open_with
     from custody.acts.setup import close_custody
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from custody.cli.output import note, show, wait_until
-from custody.cli.session import load_settings
+from custody.cli.session import announce, installation, load_settings
 from custody.cli.starting import migrate_databases
 from custody.errors import CustodyError, UsageError
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from custody.embedded.runtime import Running
 
 _UP: Final = "up"
 _START_SECONDS: Final = 180.0
@@ -58,12 +59,14 @@ def down() -> None:
 
     Running it again is success.
     """
+    from custody.embedded.locks import is_held
+
     settings = load_settings()
     if not _is_up(settings):
         show({"state": "down"}, "down_already")
         return
     os.kill(int(_pid_file(settings).read_text(encoding="ascii")), signal.SIGTERM)
-    if not wait_until(lambda: not _is_up(settings), _STOP_SECONDS):
+    if not wait_until(lambda: not is_held(_lock_file(settings)), _STOP_SECONDS):
         raise NotUpError("it does not stop")
     show({"state": "down"}, "is_down")
 
@@ -80,6 +83,7 @@ def _stay(settings: "Settings", *, no_worker: bool) -> None:
         if no_worker:
             _make_pool(str(where.prefect_api_url), settings)
         finish_deploying(begin_deploying(settings, where))
+        _announce_what_waits(settings, where)
         write_private(_pid_file(settings), str(os.getpid()))
         try:
             show({"ui": where.ui_url, "api": where.prefect_api_url, "home": home.path}, "is_up")
@@ -106,6 +110,17 @@ def _alone(settings: "Settings") -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _announce_what_waits(settings: "Settings", where: "Running") -> None:
+    """Emit the events of requests that were filed or approved while Prefect was not there."""
+    from custody.acts.setup import NotInitialisedError
+
+    try:
+        with installation(settings, where) as custody:
+            announce(custody)
+    except NotInitialisedError:
+        note("not_initialised")
 
 
 def _detach(settings: "Settings", *, no_worker: bool) -> None:

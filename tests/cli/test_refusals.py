@@ -47,7 +47,7 @@ def codes_of_request(firm: Firm, request: str) -> set[str]:
     [("en", ("why:", "next:", "H1.3b", "Management measures")), ("zh", ("原因", "下一步", "办法"))],
 )
 def test_a_refusal_names_what_why_the_rule_and_the_next_step(
-    firm: Firm, customers: str, business: str, lang: str, words: tuple[str, ...]
+    customers: str, business: str, lang: str, words: tuple[str, ...]
 ) -> None:
     wish = ("--dataset", "customers", "--purpose", customers, "--clear", "phone")
     outcome = call("use", "request", *wish, "--session", business, "--lang", lang)
