@@ -74,6 +74,11 @@ class Processing:
     at: datetime
 
 
+def document_context(installation: UUID, customer: UUID, consent_id: UUID) -> tuple[bytes, ...]:
+    """Return what the seal of a consent's document is bound to."""
+    return (installation.bytes, b"consent", customer.bytes, consent_id.bytes)
+
+
 def reasons_against(
     consents: Sequence[Consent], processing: Processing, notices: Mapping[str, Notice]
 ) -> tuple[str, ...]:

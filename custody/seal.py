@@ -138,6 +138,18 @@ def open_seal(key: DataKey, sealed: bytes, context: Context) -> bytes:
         raise SealInvalidError from None
 
 
+def open_at(place: str, key: DataKey, sealed: bytes, context: Context) -> bytes:
+    """Return what was sealed at ``place``.
+
+    Raises:
+        SealInvalidError: It does not open; the error names the place.
+    """
+    try:
+        return open_seal(key, sealed, context)
+    except SealInvalidError:
+        raise SealInvalidError(place) from None
+
+
 def key_id_of(sealed: bytes) -> UUID:
     """Return the id of the key a seal names in its header.
 

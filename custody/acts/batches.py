@@ -20,7 +20,7 @@ from custody.intake import (
 )
 from custody.keys.keyring import INTAKE, QUARANTINE
 from custody.policy.model import CONSENTS, Dataset
-from custody.seal import open_seal, seal
+from custody.seal import open_at, seal
 from custody.sources import Reader, open_source
 from custody.sources.consents import consents_dataset
 from custody.steps import reached
@@ -123,7 +123,8 @@ def location_of(custody: Custody, batch: Batch) -> str | None:
         return None
     key = custody.keyring.open_batch_key(batch.id, QUARANTINE)
     context = location_context(custody.installation_id, batch.id)
-    return open_seal(key, batch.location, context).decode()
+    place = f"location of {show_id(BATCH, batch.id)}"
+    return open_at(place, key, batch.location, context).decode()
 
 
 def close_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt:

@@ -27,7 +27,7 @@ from custody.acts.subjects import (
     references_of,
     write_learnt,
 )
-from custody.consent import Consent
+from custody.consent import Consent, document_context
 from custody.counts import count_codes
 from custody.database import batches as tables
 from custody.database import consents as consent_tables
@@ -372,7 +372,7 @@ def _document(
     told = {name: values[name] for name in _SEALED if name in values}
     if not told:
         return None
-    context = (custody.installation_id.bytes, b"consent", customer.bytes, consent_id.bytes)
+    context = document_context(custody.installation_id, customer, consent_id)
     return seal(key, encode_payload(to_payload(dataset, told)), context)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from custody.acts.basis import Ground, against_basis, consents_for
 from custody.acts.context import Custody
-from custody.acts.sealing import new_alias, open_records
+from custody.acts.sealing import new_alias, open_present
 from custody.acts.subjects import (
     generations_of,
     read_directory,
@@ -85,6 +85,7 @@ class _Desk:
     dataset: Dataset
     retention: Retention
     directory: Directory
+    generations: Mapping[UUID, int]
     stored: Mapping[bytes, RecordKey]
     basis: Mapping[int, tuple[str, ...]]
     held: Mapping[UUID, Sequence[Hold]]
@@ -126,7 +127,7 @@ def draft_chunk(
         unchanged=unchanged,
         directory=desk.directory,
         new_customers=frozenset(desk.new_customers),
-        generations=generations_of(connection, concerned),
+        generations={one: desk.generations[one] for one in concerned & desk.generations.keys()},
         new_aliases=frozenset(desk.new_aliases),
     )
 
@@ -142,6 +143,8 @@ def _set_out(
     dataset = custody.policy.dataset(batch.dataset)
     directory = read_directory(connection, references.values())
     known = set(directory.by_tag.values())
+    # Before all that a raised generation announces: what is read later is at least as new.
+    generations = generations_of(connection, known)
     held: dict[UUID, list[Hold]] = {}
     for hold in holds_on(connection, known):
         held.setdefault(hold.customer_id, []).append(hold)
@@ -152,6 +155,7 @@ def _set_out(
         dataset=dataset,
         retention=custody.policy.scope(batch.purpose, batch.dataset).retention,
         directory=directory,
+        generations=generations,
         stored=records.record_keys(connection, {row.record_tag for row in rows}),
         basis=_basis(custody, connection, batch, directory, values, references),
         held=held,
@@ -186,7 +190,7 @@ def _basis(
 
 
 def _aliases(custody: Custody, connection: Connection, known: set[UUID]) -> dict[UUID, str]:
-    opened = open_records(custody, records.one_record_each(connection, known))
+    opened = open_present(custody, lambda: records.one_record_each(connection, known))
     return {one.row.customer_id: one.alias for one in opened}
 
 

@@ -83,9 +83,7 @@ def _raise_generations(connection: Connection, customers: Sequence[UUID]) -> dic
     return {customer: g + (state == "active") for customer, (g, state) in locked.items()}
 
 
-def _write(
-    connection: Connection, before: Sequence[RecordRow], after: Sequence[RecordRow]
-) -> None:
+def _write(connection: Connection, before: Sequence[RecordRow], after: Sequence[RecordRow]) -> None:
     for old, new in zip(before, after, strict=True):
         endings.reseal_record(connection, new, old.key_id)
     records.move_record_keys(connection, after)

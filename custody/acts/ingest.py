@@ -313,4 +313,3 @@ def _intake_row(dataset: Dataset, row: Row) -> IntakeRow:
         record_tag=row.record_tag,
         content_tag=row.content_tag,
     )
-

@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 from custody.acts.context import Custody
 from custody.database import batches as tables
 from custody.database.quarantine import QuarantinedRow
-from custody.identifiers import time_ordered_id
+from custody.identifiers import BATCH, show_id, time_ordered_id
 from custody.intake import IntakeRow, decode_rows, encode_rows, intake_context, quarantine_context
 from custody.keys.keyring import INTAKE, QUARANTINE
-from custody.seal import open_seal, seal
+from custody.seal import open_at, seal
 
 
 def read_intake(
@@ -22,9 +22,9 @@ def read_intake(
     if sealed is None:
         return []
     key = custody.keyring.open_batch_key(batch_id, INTAKE)
-    return decode_rows(
-        open_seal(key, sealed, intake_context(custody.installation_id, batch_id, chunk))
-    )
+    context = intake_context(custody.installation_id, batch_id, chunk)
+    place = f"intake of {show_id(BATCH, batch_id)}, chunk {chunk}"
+    return decode_rows(open_at(place, key, sealed, context))
 
 
 def write_intake(

@@ -36,7 +36,7 @@ from custody.identifiers import BATCH, show_id
 from custody.intake import decode_rows, quarantine_context
 from custody.keys.keyring import QUARANTINE
 from custody.rows import Chunk, RawRow
-from custody.seal import open_seal
+from custody.seal import open_at
 from custody.steps import reached
 
 
@@ -64,7 +64,7 @@ def reveal_quarantine(custody: Custody, actor: Actor, batch_id: UUID) -> list[Re
     batch = require_batch(custody, batch_id)
     with transaction(custody.data) as connection:
         rows = quarantine_tables.held_rows(connection, batch_id)
-        shown = [_open(custody, batch, row) for row in rows]
+        shown = [open_held(custody, batch, row) for row in rows]
         facts = {"batch": show_id(BATCH, batch_id), "rows": len(shown)}
         record(connection, custody, actor, "quarantine:rows:revealed", facts)
     reached("quarantine:recorded")
@@ -104,20 +104,30 @@ def expire_quarantine(custody: Custody, actor: Actor) -> int:
         gone = quarantine_tables.expire_quarantine(connection, before)
         if not gone:
             return 0
+        for batch_id in sorted(set(gone)):
+            tables.lock_batch(connection, batch_id)
         emptied = quarantine_tables.batches_without_held(connection, set(gone))
+        # Before the commit: killed behind it, nobody would know that these keys were to go.
+        for batch_id in emptied:
+            custody.keyring.drop_batch_key(batch_id, QUARANTINE)
+        reached("quarantine:keys-deleted")
         facts = {"rows": len(gone), "batches": len(set(gone)), "keys_to_end": len(emptied)}
         record(connection, custody, actor, "quarantine:rows:destroyed", facts)
-    for batch_id in emptied:
-        custody.keyring.drop_batch_key(batch_id, QUARANTINE)
     return len(gone)
 
 
-def _open(custody: Custody, batch: Batch, row: QuarantinedRow) -> RevealedRow:
+def open_held(custody: Custody, batch: Batch, row: QuarantinedRow) -> RevealedRow:
+    """Return a row with its values, in memory; people see them through :func:`reveal_quarantine`.
+
+    Raises:
+        SealInvalidError: It does not open; the place is named.
+    """
     values: dict[str, str] = {}
     if row.sealed is not None:
         key = custody.keyring.open_batch_key(batch.id, QUARANTINE)
         context = quarantine_context(custody.installation_id, batch.id, row.row_number)
-        (kept,) = decode_rows(open_seal(key, bytes(row.sealed), context))
+        place = f"quarantine of {show_id(BATCH, batch.id)}, row {row.row_number}"
+        (kept,) = decode_rows(open_at(place, key, bytes(row.sealed), context))
         dataset = dataset_of(custody, batch.dataset)
         values = {dataset.by_number(number).name: str(v) for number, v in kept.values.items()}
     return RevealedRow(batch_id=batch.id, row_number=row.row_number, codes=row.codes, values=values)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
-from custody.acts.sealing import OpenRecord, open_records
+from custody.acts.sealing import OpenRecord, open_present
 from custody.database.engine import transaction
 from custody.database.records import records_by_id
 from custody.policy.model import Level
@@ -58,7 +58,7 @@ def reveal(  # noqa: PLR0913 - what a revealing is recorded with
     with transaction(custody.data) as connection:
         if guard is not None:
             guard(connection)
-        opened = open_records(custody, records_by_id(connection, record_ids))
+        opened = open_present(custody, lambda: records_by_id(connection, record_ids))
         shown = [_narrow(custody, one, fields) for one in opened]
         people = sorted({one.alias for one in shown})
         record(

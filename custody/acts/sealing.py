@@ -1,11 +1,12 @@
 """Records to seals and back: one seal per compartment, all under the customer's data key."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from custody.acts.context import Custody
+from custody.keys.keyring import KeyMissingError
 from custody.policy.model import Level
 from custody.record import (
     ALIAS,
@@ -17,9 +18,10 @@ from custody.record import (
     from_payload,
     seal_context,
 )
-from custody.seal import DataKey, SealInvalidError, open_seal, seal
+from custody.seal import DataKey, open_at, seal
 
 ALIAS_BYTES = 8
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,16 +75,31 @@ def open_records(custody: Custody, rows: Iterable[RecordRow]) -> list[OpenRecord
 
     Raises:
         SealInvalidError: A seal or its key was altered or is missing; the place is named.
+        KeyMissingError: Of these: the key is missing, perhaps because it ended a moment ago.
     """
     rows = list(rows)
     keys = custody.keyring.open_keys({row.key_id for row in rows})
     return [_open(custody, keys, row) for row in rows]
 
 
+def open_present(custody: Custody, read: Callable[[], list[RecordRow]]) -> list[OpenRecord]:
+    """Read records without a lock and open them; read again when a key ended between the two.
+
+    Raises:
+        SealInvalidError: A seal or its key was altered or is missing; the place is named.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return open_records(custody, read())
+        except KeyMissingError:
+            continue
+    return open_records(custody, read())
+
+
 def _open(custody: Custody, keys: Mapping[UUID, DataKey], row: RecordRow) -> OpenRecord:
     key = keys.get(row.key_id)
     if key is None:
-        raise SealInvalidError(f"record {row.id}: its key is gone")
+        raise KeyMissingError(f"record {row.id}: its key is gone")
     payloads = {
         level: _open_compartment(custody, key, row, level, sealed)
         for level, sealed in row.compartments()
@@ -97,7 +114,6 @@ def _open_compartment(
     context = seal_context(
         custody.installation_id, row.id, row.customer_id, row.dataset, level.value, row.version
     )
-    try:
-        return decode_payload(open_seal(key, sealed, context))
-    except SealInvalidError:
-        raise SealInvalidError(f"record {row.id}, compartment {level.value}") from None
+    return decode_payload(
+        open_at(f"record {row.id}, compartment {level.value}", key, sealed, context)
+    )

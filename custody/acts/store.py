@@ -31,7 +31,7 @@ from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import DatabaseError, transaction
 from custody.database.records import RecordKey, SearchEntry
 from custody.errors import UsageError
-from custody.keys.keyring import INTAKE
+from custody.keys.keyring import INTAKE, KeyMissingError
 from custody.record import RecordRow
 from custody.seal import DataKey
 from custody.steps import reached
@@ -80,7 +80,7 @@ def again_if_changed(act: Callable[[], _T]) -> _T:
     for _ in range(ATTEMPTS - 1):
         try:
             return act()
-        except ChangedMeanwhileError:
+        except (ChangedMeanwhileError, KeyMissingError):
             continue
         except DatabaseError as error:
             if not (error.is_deadlock or error.constraint in _RACES):

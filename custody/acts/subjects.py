@@ -76,10 +76,9 @@ def lift_suppressions(connection: Connection, directory: Directory) -> None:
         customers.lift_suppression(connection, tags)
 
 
-def generations_of(
-    connection: Connection, ids: Iterable[UUID]
-) -> dict[UUID, int]:
+def generations_of(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, int]:
     """Return the generation of each customer that exists and is active."""
     found = customers.read_customers(connection, ids)
-    return {customer: generation for customer, (generation, state) in found.items()
-            if state == "active"}
+    return {
+        customer: generation for customer, (generation, state) in found.items() if state == "active"
+    }

@@ -36,7 +36,11 @@ def verify(
             "certificates": verified.certificates,
         }
         if deep:
-            document |= {"keys": verified.keys, "records": verified.records}
+            document |= {
+                "keys": verified.keys,
+                "records": verified.records,
+                "seals": verified.seals,
+            }
         if prefect:
             from tasks.history import compare_runs
 

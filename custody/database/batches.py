@@ -51,6 +51,7 @@ _ADD_INTAKE = text(
     " ON CONFLICT (batch_id, chunk) DO UPDATE SET sealed = excluded.sealed"
 )
 _INTAKE = text("SELECT sealed FROM intake WHERE batch_id = :b AND chunk = :c")
+_INTAKE_CHUNKS = text("SELECT batch_id, chunk FROM intake ORDER BY batch_id, chunk")
 _DROP_INTAKE = text("DELETE FROM intake WHERE batch_id = :b AND chunk = :c")
 _DROP_ALL_INTAKE = text("DELETE FROM intake WHERE batch_id = :b")
 _ADD_ROWS = text(
@@ -197,6 +198,11 @@ def find_intake(connection: Connection, batch_id: UUID, chunk: int) -> bytes | N
     """Return a chunk's sealed rows, None when they were stored already."""
     sealed = connection.execute(_INTAKE, {"b": batch_id, "c": chunk}).scalar_one_or_none()
     return None if sealed is None else bytes(sealed)
+
+
+def intake_chunks(connection: Connection) -> list[tuple[UUID, int]]:
+    """Return batch and number of every chunk that waits in the intake area."""
+    return [(row.batch_id, row.chunk) for row in connection.execute(_INTAKE_CHUNKS)]
 
 
 def drop_intake(connection: Connection, batch_id: UUID, chunk: int | None = None) -> None:

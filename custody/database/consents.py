@@ -23,6 +23,10 @@ _ADD = text(
     " :notice_version, :notice_shown_at, :control_id, :control_initial, :text_digest, :act,"
     " :document, :row_tag, :batch_id, :recorded_at) ON CONFLICT (row_tag) DO NOTHING"
 )
+_DOCUMENTS = text(
+    "SELECT id, customer_id, document FROM consents WHERE document IS NOT NULL AND id > :after"
+    " ORDER BY id LIMIT :most"
+)
 _KNOWN = text("SELECT row_tag FROM consents WHERE row_tag = ANY(:tags)")
 _WITHDRAW = text(
     "UPDATE consents SET withdrawn_at = :at WHERE customer_id = :customer AND purpose = :purpose"
@@ -48,6 +52,14 @@ def consents_of(connection: Connection, customers: Iterable[UUID]) -> dict[UUID,
     for row in connection.execute(_OF, {"customers": list(customers)}):
         found.setdefault(row.customer_id, []).append(Consent(**row._mapping))
     return found
+
+
+def documents_after(
+    connection: Connection, after: UUID, most: int
+) -> list[tuple[UUID, UUID, bytes]]:
+    """Return up to ``most`` documents (consent, customer, seal) in order of the consents' ids."""
+    rows = connection.execute(_DOCUMENTS, {"after": after, "most": most})
+    return [(row.id, row.customer_id, row.document) for row in rows]
 
 
 def known_rows(connection: Connection, tags: Iterable[bytes]) -> set[bytes]:

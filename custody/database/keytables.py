@@ -58,6 +58,12 @@ _DROP_BATCH_KEY = text("DELETE FROM batch_keys WHERE batch_id = :batch AND kind 
 _CONSENT_KEYS = text(
     "SELECT key_id, customer_id, wrapped FROM consent_keys WHERE customer_id = ANY(:customers)"
 )
+_EVERY_BATCH_KEY = text(
+    "SELECT batch_id, kind, key_id, day, wrapped FROM batch_keys ORDER BY batch_id, kind"
+)
+_EVERY_CONSENT_KEY = text(
+    "SELECT customer_id, key_id, wrapped FROM consent_keys ORDER BY customer_id"
+)
 _ADD_CONSENT_KEYS = text(
     "INSERT INTO consent_keys (key_id, customer_id, wrapped) SELECT * FROM"
     " unnest(CAST(:ids AS uuid[]), CAST(:customers AS uuid[]), CAST(:wrapped AS bytea[]))"
@@ -176,6 +182,16 @@ def consent_keys(
     """Return per customer the id and wrapped bytes of the consent key, where there is one."""
     rows = connection.execute(_CONSENT_KEYS, {"customers": list(customers)})
     return {row.customer_id: (row.key_id, row.wrapped) for row in rows}
+
+
+def every_batch_key(connection: Connection) -> list[tuple[UUID, str, UUID, date, bytes]]:
+    """Return batch, kind, id, day and wrapped bytes of every batch key."""
+    return [(r[0], r[1], r[2], r[3], r[4]) for r in connection.execute(_EVERY_BATCH_KEY)]
+
+
+def every_consent_key(connection: Connection) -> list[tuple[UUID, UUID, bytes]]:
+    """Return customer, id and wrapped bytes of every consent key."""
+    return [(r[0], r[1], r[2]) for r in connection.execute(_EVERY_CONSENT_KEY)]
 
 
 def add_consent_keys(connection: Connection, keys: Sequence[tuple[UUID, UUID, bytes]]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -13,6 +14,10 @@ _PAGE = text(
     "SELECT seq, at, event, body, previous, hash FROM ledger.entries"
     " WHERE seq > :after ORDER BY seq LIMIT :most"
 )
+_LAST = text(
+    "SELECT seq, at, event, body, previous, hash FROM ledger.entries ORDER BY seq DESC LIMIT 1"
+)
+_CLOCK = text("SELECT clock_timestamp()")
 _HEAD = text("SELECT seq, hash FROM ledger.head")
 _RUN_ENTRIES = text(
     "SELECT body::jsonb ->> 'run' AS run_id, body::jsonb #>> '{facts,flow}' AS flow,"
@@ -46,6 +51,18 @@ def read_entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
         if not rows:
             return
         after = rows[-1].seq
+
+
+def last_entry(connection: Connection) -> Entry | None:
+    """Return the newest entry, None while there is none."""
+    row = connection.execute(_LAST).one_or_none()
+    return None if row is None else Entry(**row._mapping)
+
+
+def database_time(connection: Connection) -> datetime:
+    """Return what the database's clock shows: the one that dates the ledger's entries."""
+    shown: datetime = connection.execute(_CLOCK).scalar_one()
+    return shown
 
 
 def read_head(connection: Connection) -> Head:

@@ -101,6 +101,23 @@ class Keyring:
                 return count
             count, after = count + len(keys), keys[-1].key_id
 
+    def check_other_keys(self) -> int:
+        """Open every entry of the keystore and every wrapped key of batches and consents.
+
+        Raises:
+            RootUnavailableError: An entry of the keystore does not open; it is named.
+            SealInvalidError: A wrapped key does not open; the place names it.
+        """
+        entries = self._keystore.check_every_entry()
+        with transaction(self._engine) as connection:
+            of_batches = keytables.every_batch_key(connection)
+            of_consents = keytables.every_consent_key(connection)
+        for batch_id, kind, key_id, day, wrapped in of_batches:
+            self._open_batch_key((key_id, day, wrapped), batch_id, kind)
+        for customer_id, key_id, wrapped in of_consents:
+            self._open_consent_key(customer_id, key_id, wrapped)
+        return entries + len(of_batches) + len(of_consents)
+
     def batch_key(self, batch_id: UUID, kind: str, day: date) -> DataKey:
         """Return the batch's key for intake or quarantine, making it on the first call."""
         with transaction(self._engine) as connection:
@@ -136,6 +153,12 @@ class Keyring:
                     connection, [self._fresh_consent_key(c) for c in missing]
                 )
                 found |= keytables.consent_keys(connection, missing)
+        return {customer: self._open_consent_key(customer, *key) for customer, key in found.items()}
+
+    def open_consent_keys(self, customers: Iterable[UUID]) -> dict[UUID, DataKey]:
+        """Return the consent keys of the customers who have one."""
+        with transaction(self._engine) as connection:
+            found = keytables.consent_keys(connection, customers)
         return {customer: self._open_consent_key(customer, *key) for customer, key in found.items()}
 
     def signing_key(self) -> Ed25519PrivateKey:

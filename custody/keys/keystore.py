@@ -57,6 +57,22 @@ class Keystore:
             raise RootUnavailableError(f"the keystore has no entry {name}")
         return self._root.unwrap(name, bytes.fromhex(wrapped))
 
+    def check_every_entry(self) -> int:
+        """Read the file again, open every entry, and return how many there are.
+
+        Raises:
+            RootUnavailableError: One does not open; it is named.
+        """
+        self.reload()
+        entries = self._document["entries"]
+        for name, wrapped in entries.items():
+            try:
+                encoded = bytes.fromhex(wrapped)
+            except (TypeError, ValueError):
+                raise RootUnavailableError(f"keystore entry {name} does not open") from None
+            self._root.unwrap(name, encoded)
+        return len(entries)
+
     def has(self, name: str) -> bool:
         """Tell whether there is an entry called ``name``, as last read."""
         return name in self._document["entries"]
