@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from custody.acts.context import Custody
 from custody.acts.intake_area import read_intake
-from custody.acts.quarantine import _open
+from custody.acts.quarantine import open_held
 from custody.acts.sealing import open_records
 from custody.acts.verify import verify_installation
 from custody.database import batches as batch_tables
@@ -131,16 +131,16 @@ def _quarantine(custody: Custody, connection: Connection, batches: Names) -> obj
     for row in quarantine_tables.held_rows(connection):
         batch = batch_tables.find_batch(connection, row.batch_id)
         assert batch is not None
-        values = sorted(_open(custody, batch, row).values.items())
+        values = sorted(open_held(custody, batch, row).values.items())
         codes, tag = sorted(row.codes), bytes(row.row_tag).hex()
         found.append(str((batches[batch.id], row.row_number, row.stage, codes, tag, values)))
     return sorted(found)
 
 
-def _records(
-    custody: Custody, connection: Connection, people: Names, batches: Names
-) -> object:
-    keys = {r[0]: r[1:] for r in rows(connection, "SELECT record_id, tag, version FROM record_keys")}
+def _records(custody: Custody, connection: Connection, people: Names, batches: Names) -> object:
+    keys = {
+        r[0]: r[1:] for r in rows(connection, "SELECT record_id, tag, version FROM record_keys")
+    }
     everything = records.records_after(connection, UUID(int=0), 10_000)
     aliases: dict[str, set[UUID]] = {}
     found = []
@@ -182,9 +182,17 @@ def _plans(connection: Connection) -> object:
     return (
         sorted(map(str, rows(connection, "SELECT as_of, state, summary FROM plans"))),
         sorted(
-            rows(connection, "SELECT dataset, reason, outcome, count(*) FROM plan_records GROUP BY 1, 2, 3")
+            rows(
+                connection,
+                "SELECT dataset, reason, outcome, count(*) FROM plan_records GROUP BY 1, 2, 3",
+            )
         ),
-        sorted(rows(connection, "SELECT state, ends_identity, count(*) FROM plan_customers GROUP BY 1, 2")),
+        sorted(
+            rows(
+                connection,
+                "SELECT state, ends_identity, count(*) FROM plan_customers GROUP BY 1, 2",
+            )
+        ),
         rows(connection, "SELECT count(*) FROM certificates"),
     )
 

@@ -1,7 +1,7 @@
-"""What the fault tests share: an installation that can be copied, a story to tell it, a fingerprint.
+"""What the fault tests share: installations that can be copied, and what is done with them.
 
-A **site** is a pair of databases and a folder with keystore and root key. Copies of one site have the
-same keys, so tags of the same person are equal in all of them; identifiers are random in each.
+A **site** is a pair of databases and a folder with keystore and root key. Copies of one site have
+the same keys, so tags of the same person are equal in all of them; identifiers are random in each.
 """
 
 import shutil

@@ -91,7 +91,9 @@ def enquiry(index: int, day: str) -> Row:
         "customer_no": person(index).customer_no,
         "asked_at": f"{day}T10:00:00+08:00",
         "channel": "web",
-        "body": f"本人身份证{person(index).resident_id}，麻烦查一下。" if index % 2 else "请问何时生效？",
+        "body": f"本人身份证{person(index).resident_id}，麻烦查一下。"
+        if index % 2
+        else "请问何时生效？",
     }
 
 
@@ -223,7 +225,9 @@ def events(custody: Custody) -> None:
 def _oldest_record(custody: Custody, index: int) -> UUID:
     with transaction(custody.data) as connection:
         rows = records.records_of(connection, [require_customer(custody, index)])
-    return min((row for row in rows if row.ends_on), key=lambda row: (row.ends_on, row.row_number)).id
+    return min(
+        (row for row in rows if row.ends_on), key=lambda row: (row.ends_on, row.row_number)
+    ).id
 
 
 def purge(custody: Custody) -> None:

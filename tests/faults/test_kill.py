@@ -70,7 +70,7 @@ def tell(site: Site, acts: Sequence[tuple[str, Act]]) -> tuple[list[str], dict[s
 
 
 def killed(site: Site, acts: Sequence[tuple[str, Act]], at: int) -> bool:
-    """Play acts in a process of their own that is killed at the given step; False: it came through."""
+    """Play acts in a process that is killed at the given step; return False if it came through."""
     child = os.fork()
     if child == 0:
         _play_until(site, acts, at)
@@ -128,9 +128,9 @@ def test_the_story_passes_every_named_step(told: Told) -> None:
 
 
 def test_an_uninterrupted_story_told_again_comes_to_the_same(
-    told: Told, _templates: EmbeddedPostgres, tmp_path: Path
+    told: Told, postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    with copied(_templates, told.before[0], tmp_path) as site:
+    with copied(postgres, told.before[0], tmp_path) as site:
         _, state = tell(site, told.acts)
         assert differences(state, told.after[-1]) == []
         _, again = tell(site, told.acts[:4])
@@ -139,11 +139,11 @@ def test_an_uninterrupted_story_told_again_comes_to_the_same(
 
 @pytest.mark.parametrize("chapter", range(6))
 def test_killed_at_each_step_of_a_chapter(
-    told: Told, _templates: EmbeddedPostgres, tmp_path: Path, chapter: int
+    told: Told, postgres: EmbeddedPostgres, tmp_path: Path, chapter: int
 ) -> None:
     wrong = {}
     for at, step in enumerate(told.steps[chapter]):
-        with copied(_templates, told.before[chapter], tmp_path) as site:
+        with copied(postgres, told.before[chapter], tmp_path) as site:
             assert killed(site, told.acts[chapter : chapter + 1], at)
             _, state = tell(site, told.acts[chapter:])
         found = differences(state, told.after[-1])
@@ -154,10 +154,10 @@ def test_killed_at_each_step_of_a_chapter(
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + CHAINS))
 def test_killed_again_and_again(
-    told: Told, _templates: EmbeddedPostgres, tmp_path: Path, seed: int
+    told: Told, postgres: EmbeddedPostgres, tmp_path: Path, seed: int
 ) -> None:
     chance, kills = random.Random(seed), 0
-    with copied(_templates, told.before[0], tmp_path) as site:
+    with copied(postgres, told.before[0], tmp_path) as site:
         while killed(site, told.acts, chance.randint(1, LONGEST_GAP)):
             kills += 1
         _, state = tell(site, told.acts)
