@@ -7,34 +7,26 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
+from own_databases import (
+    TEMPLATE_DATA,
+    TEMPLATE_KEYS,
+    Databases,
+    create_database,
+    drop_databases,
+    urls_of,
+)
 
-from custody.embedded.endpoints import Endpoints, Role
+from custody.embedded.endpoints import Role
 from custody.embedded.postgres import EmbeddedPostgres
-from custody.embedded.provision import Plan, close_database
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRE = "CUSTODY_TEST_REQUIRE"
 # Tests kill processes, never the machine, so nothing need be flushed to the disk.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-TEMPLATE_DATA = "template_data"
-TEMPLATE_KEYS = "template_keys"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Databases:
-    """One test's own data and key database, named as in ``Endpoints``."""
-
-    owner_url: str
-    app_url: str
-    keys_owner_url: str
-    keys_url: str
 
 
 def is_required(name: str, environment: Mapping[str, str] = os.environ) -> bool:
@@ -97,7 +89,7 @@ def _templates(postgres: EmbeddedPostgres) -> EmbeddedPostgres:
     from custody.database.migrate import migrate  # noqa: PLC0415  (alembic only where it is used)
 
     for name in (TEMPLATE_DATA, TEMPLATE_KEYS):
-        _create(postgres, name, "template0")
+        create_database(postgres, name, "template0")
     where = postgres.endpoints
     migrate(where.url(Role.OWNER, TEMPLATE_DATA), where.url(Role.OWNER, TEMPLATE_KEYS))
     return postgres
@@ -113,10 +105,10 @@ def databases(_templates: EmbeddedPostgres, _numbers: Iterator[int]) -> Iterator
     """Return a migrated, empty data and key database of the test's own."""
     number = next(_numbers)
     data, keys = f"data_{number}", f"keys_{number}"
-    _create(_templates, data, TEMPLATE_DATA)
-    _create(_templates, keys, TEMPLATE_KEYS)
-    yield _urls(_templates.endpoints, data, keys)
-    _drop(_templates, data, keys)
+    create_database(_templates, data, TEMPLATE_DATA)
+    create_database(_templates, keys, TEMPLATE_KEYS)
+    yield urls_of(_templates.endpoints, data, keys)
+    drop_databases(_templates, data, keys)
 
 
 @pytest.fixture
@@ -125,37 +117,6 @@ def bare_databases(postgres: EmbeddedPostgres, _numbers: Iterator[int]) -> Itera
     number = next(_numbers)
     data, keys = f"bare_data_{number}", f"bare_keys_{number}"
     for name in (data, keys):
-        _create(postgres, name, "template0")
-    yield _urls(postgres.endpoints, data, keys)
-    _drop(postgres, data, keys)
-
-
-def _urls(where: Endpoints, data: str, keys: str) -> Databases:
-    return Databases(
-        owner_url=where.url(Role.OWNER, data),
-        app_url=where.url(Role.APP, data),
-        keys_owner_url=where.url(Role.OWNER, keys),
-        keys_url=where.url(Role.APP, keys),
-    )
-
-
-def _admin(server: EmbeddedPostgres) -> psycopg.Connection:
-    return psycopg.connect(server.admin_conninfo("postgres"), autocommit=True)
-
-
-def _create(server: EmbeddedPostgres, name: str, template: str) -> None:
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY file_copy").format(
-        sql.Identifier(name), sql.Identifier(template), sql.Identifier(Role.OWNER.value)
-    )
-    with _admin(server) as connection:
-        connection.execute(statement)
-        # Privileges on a database are not copied with it.
-        close_database(connection, Plan(name=name, owner=Role.OWNER, guests=(Role.APP,)))
-
-
-def _drop(server: EmbeddedPostgres, *names: str) -> None:
-    with _admin(server) as connection:
-        for name in names:
-            connection.execute(
-                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+        create_database(postgres, name, "template0")
+    yield urls_of(postgres.endpoints, data, keys)
+    drop_databases(postgres, data, keys)

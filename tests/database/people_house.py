@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pyrage
-from conftest import Databases
+from own_databases import Databases
 
 from custody.acts.context import Actor, Custody
 from custody.acts.read import READ, Reading, read

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Databases
+from own_databases import Databases
 from people_house import SHELL, House, build_house, close_house
 from sqlalchemy import text
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Databases
+from own_databases import Databases
 from people_house import CHEAP, SHELL, WORDS, House, build_house, close_house, person
 
 from custody.acts.session import login

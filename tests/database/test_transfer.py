@@ -20,7 +20,7 @@ from uuid import UUID
 import psycopg
 import pyrage
 import pytest
-from conftest import Databases
+from own_databases import Databases
 from people_house import (
     CHEAP,
     PARTNER,

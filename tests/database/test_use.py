@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import Databases
+from own_databases import Databases
 from people_house import SHELL, House, build_house, close_house, person
 
 from custody.acts.reveal import Revealed, reveal

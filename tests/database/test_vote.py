@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from conftest import Databases
+from own_databases import Databases
 from people_house import CHEAP, SHELL, WORDS, House, build_house, close_house, person
 
 from custody.acts.request_views import request_state, show_request

@@ -15,7 +15,14 @@ from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from conftest import TEMPLATE_DATA, TEMPLATE_KEYS, Databases, _create, _drop, _urls
+from own_databases import (
+    TEMPLATE_DATA,
+    TEMPLATE_KEYS,
+    Databases,
+    create_database,
+    drop_databases,
+    urls_of,
+)
 from sqlalchemy.engine import make_url
 
 from custody.acts.batches import close_batch, open_batch, open_reader
@@ -101,12 +108,12 @@ def founded(server: EmbeddedPostgres, folder: Path, **how: object) -> Iterator[S
     """Create an installation on migrated databases of its own, and drop it at the end."""
     number = next(_numbers)
     data, keys = f"fault_data_{number}", f"fault_keys_{number}"
-    _create(server, data, TEMPLATE_DATA)
-    _create(server, keys, TEMPLATE_KEYS)
+    create_database(server, data, TEMPLATE_DATA)
+    create_database(server, keys, TEMPLATE_KEYS)
     try:
-        yield new_site(_urls(server.endpoints, data, keys), folder / f"site_{number}", **how)
+        yield new_site(urls_of(server.endpoints, data, keys), folder / f"site_{number}", **how)
     finally:
-        _drop(server, data, keys)
+        drop_databases(server, data, keys)
 
 
 @contextmanager
@@ -116,12 +123,12 @@ def copied(server: EmbeddedPostgres, site: Site, folder: Path) -> Iterator[Site]
     data, keys = f"copy_data_{number}", f"copy_keys_{number}"
     home = folder / f"copy_{number}"
     shutil.copytree(site.folder, home)
-    _create(server, data, _name(site.databases.app_url))
-    _create(server, keys, _name(site.databases.keys_url))
+    create_database(server, data, _name(site.databases.app_url))
+    create_database(server, keys, _name(site.databases.keys_url))
     try:
-        yield Site(databases=_urls(server.endpoints, data, keys), folder=home)
+        yield Site(databases=urls_of(server.endpoints, data, keys), folder=home)
     finally:
-        _drop(server, data, keys)
+        drop_databases(server, data, keys)
         shutil.rmtree(home)
 
 

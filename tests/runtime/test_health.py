@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import Databases
+from own_databases import Databases
 
 from custody.embedded.endpoints import DATA, Role
 from custody.embedded.finding import Finding, Status
