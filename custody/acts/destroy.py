@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from custody.acts.clock import require_steady_clock
 from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
 from custody.acts.planning import end_of, require_plan, scope_of, select_due
@@ -55,7 +56,8 @@ def claim_plan(custody: Custody, actor: Actor, plan_id: UUID) -> list[int]:
     """Begin, or resume, applying a plan, and return the numbers of its chunks.
 
     Raises:
-        RefusedError: Data or policy moved since it was written, or it lies in the future.
+        RefusedError: Data or policy moved since it was written, it lies in the future, or the clock
+            jumped.
         AwaitingApprovalError: It concerns more customers than one person may purge.
     """
     require_plan(custody, plan_id)
@@ -64,6 +66,7 @@ def claim_plan(custody: Custody, actor: Actor, plan_id: UUID) -> list[int]:
         if plan is None:
             return []
         if plan.state == "planned":
+            require_steady_clock(connection, custody, show_id(PLAN, plan_id))
             _require_applicable(custody, connection, plan)
             plans.set_plan_state(connection, plan_id, "applying")
             facts = {"plan": show_id(PLAN, plan_id), "as_of": plan.as_of.isoformat()}

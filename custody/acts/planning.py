@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from custody.acts.clock import require_steady_clock
 from custody.acts.context import Actor, Custody
 from custody.acts.policy import remember_policy
 from custody.acts.recording import record
@@ -44,8 +45,12 @@ def plan_destruction(custody: Custody, actor: Actor, scope: Scope) -> Plan:
     """Write down what is due in ``scope`` and not held, with counts and reasons.
 
     Planning may look ahead; applying beyond today is another matter.
+
+    Raises:
+        RefusedError: The clock jumped since the last act.
     """
     with transaction(custody.data) as connection:
+        require_steady_clock(connection, custody, scope.as_of.isoformat())
         remember_policy(connection, custody)
         due, held = select_due(custody, connection, scope)
         plan = Plan(
