@@ -156,9 +156,9 @@ def _rows(value: object) -> Iterable[Mapping[str, object]]:
 
 
 def _titled(name: str) -> str:
-    """Return a code with its title, any other name as people know it."""
+    """Return a code with its title; fields, datasets and states keep the names they have."""
     if find_code(name) is None:
-        return label(name)
+        return name
     return f"{name} · {message(name, manner().lang).title}"
 
 

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # Prefect reads this when it is imported; what people must know custody tells them itself.
 _CONSOLE: Final = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
+_SENDERS: Final = ("EventsWorker", "APILogWorker")
 
 
 def load_settings() -> "Settings":
@@ -133,5 +135,8 @@ def _become_client(settings: "Settings", api_url: str) -> None:
 
 
 def _hush_prefect() -> None:
-    if not manner().debug:
-        os.environ.setdefault(_CONSOLE, "CRITICAL")
+    if manner().debug:
+        return
+    os.environ.setdefault(_CONSOLE, "CRITICAL")
+    for sender in _SENDERS:  # they warn of what they still have to send, and then send it
+        logging.getLogger(sender).setLevel(logging.CRITICAL)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from cli_firm import Firm, call
 from custody.cli.manner import Manner, take_manner
 from custody.cli.output import width
 from custody.errors import UsageError
+from custody.keys.person import open_person_key
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = "0" * 26
@@ -170,6 +173,46 @@ def test_the_manner_is_asked_for_anywhere_on_the_line() -> None:
 
 def test_chinese_characters_take_two_columns() -> None:
     assert (width("ab"), width("客户"), width("a客")) == (2, 4, 3)
+
+
+def test_a_person_at_a_terminal_is_asked_for_a_passphrase_twice(tmp_path: Path) -> None:
+    terminal, theirs = os.openpty()
+    environment = {name: value for name, value in os.environ.items() if "PASSPHRASE" not in name}
+    asked = subprocess.Popen(
+        (sys.executable, "-m", "custody.cli.main", "staff", "key", str(tmp_path / "own.key")),
+        stdin=theirs,
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env=environment,
+        text=True,
+    )
+    for question in (b"New passphrase for own", b"Repeat"):
+        wait_for(terminal, question)
+        os.write(terminal, b"my own words\n")
+    out, _ = asked.communicate(timeout=30)
+    assert asked.returncode == 0
+    assert "public key" in out
+    assert open_person_key(tmp_path / "own.key", b"my own words").public.hex() in out
+
+
+def wait_for(terminal: int, question: bytes) -> None:
+    """Read what a terminal shows until the question stands there; typing earlier is lost."""
+    shown = b""
+    while question not in shown:
+        assert select.select([terminal], [], [], 20)[0], shown
+        shown += os.read(terminal, 1000)
+    time.sleep(0.2)
+
+
+def test_without_a_terminal_nobody_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CUSTODY_PERSON_PASSPHRASE_FILE", raising=False)
+    outcome = call("staff", "key", str(tmp_path / "own.key"))
+    assert outcome.code == 2
+    assert "CUSTODY_PERSON_PASSPHRASE_FILE" in outcome.err
+    assert not (tmp_path / "own.key").exists()
 
 
 def test_ctrl_c_ends_up_cleanly_and_leaves_no_worker(firm: Firm) -> None:
