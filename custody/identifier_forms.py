@@ -16,13 +16,18 @@ Reading: TypeAlias = tuple[_T, str | None]
 
 MOBILE_PATTERN: Final = "^1[3-9][0-9]{9}$"
 PHONE_PATTERN: Final = r"^\+?[0-9]{3,20}(?:x[0-9]{1,6})?$"
-EMAIL_PATTERN: Final = r"^[A-Za-z0-9._%+'&/=~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,63}$"
+# Latin letters with marks, as European and Vietnamese names have them (RFC 6531 allows them).
+LATIN_BEYOND_ASCII: Final = "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
+_LETTERS: Final = f"A-Za-z{LATIN_BEYOND_ASCII}"
+EMAIL_PATTERN: Final = f"^[{_LETTERS}0-9._%+'&/=~-]{{1,64}}@(?:[{_LETTERS}0-9-]{{1,63}}\\.){{1,8}}[{_LETTERS}]{{2,63}}$"
 BANK_CARD_PATTERN: Final = "^[0-9]{13,19}$"
 USCC_PATTERN: Final = "^[0-9A-HJ-NPQRTUWXY]{18}$"
 PASSPORT_PATTERN: Final = "^[A-Z0-9]{5,15}$"
 
+_BEYOND_ASCII: Final = re.compile(f"[{LATIN_BEYOND_ASCII}]")
 _SEPARATORS: Final = re.compile("[-\u2010-\u2015\u2212]")
-_PHONE_SEPARATORS: Final = re.compile("[-\u2010-\u2015\u2212()./]")
+_PHONE_BEYOND_ASCII: Final = re.compile(f"[{LATIN_BEYOND_ASCII}]")
+_SEPARATORS: Final = re.compile("[-\u2010-\u2015\u2212()./]")
 _EXTENSION: Final = re.compile(r"(?:转|ext\.?|#)(?=[0-9]{1,6}$)", re.IGNORECASE)
 _COUNTRY_CODE: Final = re.compile(r"(?:\+|00)?86(?=1[0-9]{10}$)")
 
@@ -59,9 +64,16 @@ def read_phone(raw: str) -> Reading[str | None]:
 
 
 def read_email(raw: str) -> Reading[str | None]:
-    """Read an e-mail address; the domain in lower case, because only that part may be changed."""
+    """Read an e-mail address; the domain in lower case, because only that part may be changed.
+
+    Latin letters with marks are letters of people's names; what passes for one is refused all the
+    same, be it Cyrillic, Greek or a mark that composes with nothing.
+    """
     local, at, domain = fold(raw).rpartition("@")
-    return _shaped(f"{local}{at}{domain.lower()}", EMAIL_PATTERN, "email_malformed")
+    text = f"{local}{at}{domain.lower()}"
+    if not text or has_confusable(_BEYOND_ASCII.sub("", text)):
+        return _unread(text)
+    return text, None if re.match(EMAIL_PATTERN[:-1] + r"\Z", text) else "email_malformed"
 
 
 def read_bank_card(raw: str) -> Reading[str | None]:
