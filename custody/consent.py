@@ -119,6 +119,17 @@ def withdrawn_purposes(consents: Iterable[Consent], at: datetime) -> frozenset[s
     return frozenset(purpose for purpose, end in ended.items() if end >= given[purpose])
 
 
+def is_given(consents: Sequence[Consent], purpose: str, kind: str, at: datetime) -> bool:
+    """Whether a consent of the kind to the purpose is in force and no withdrawal ended it.
+
+    A withdrawal may stand on another record of the same consent, such as a later row of a file.
+    """
+    fitting = [one for one in consents if (one.purpose, one.kind) == (purpose, kind)]
+    return any(
+        one.in_force(at) and not any(_ends(other, one, at) for other in fitting) for one in fitting
+    )
+
+
 def _against_kind(
     consents: Sequence[Consent],
     kind: str,

@@ -17,6 +17,7 @@ from custody.consent import (
     SENSITIVE,
     Consent,
     Processing,
+    is_given,
     recipient_reasons,
 )
 from custody.counts import count_codes
@@ -107,11 +108,10 @@ def _consent_codes(
     return tuple(code for kind in kinds for code in _use_codes(consents, request.purpose, kind, at))
 
 
-def _use_codes(consents: Iterable[Consent], purpose: str, kind: str, at: datetime) -> Iterable[str]:
-    fitting = [one for one in consents if (one.purpose, one.kind) == (purpose, kind)]
-    if not fitting:
+def _use_codes(consents: Sequence[Consent], purpose: str, kind: str, at: datetime) -> Iterable[str]:
+    if not any((one.purpose, one.kind) == (purpose, kind) for one in consents):
         yield "consent_missing" if kind == PURPOSE else "separate_consent_missing"
-    elif not any(one.in_force(at) for one in fitting):
+    elif not is_given(consents, purpose, kind, at):
         yield "consent_withdrawn"
 
 

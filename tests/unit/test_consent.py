@@ -9,6 +9,7 @@ import pytest
 from custody.consent import (
     Consent,
     Processing,
+    is_given,
     reasons_against,
     recipient_reasons,
     withdrawn_purposes,
@@ -140,6 +141,15 @@ def test_a_withdrawal_ends_every_earlier_consent_of_its_kind() -> None:
     earlier = replace(SOUND, given_at=COLLECTED - 1.5 * HOUR)
     withdrawn = replace(SOUND, withdrawn_at=NOW - HOUR)
     assert codes(earlier, withdrawn) == {"consent_withdrawn"}
+
+
+def test_a_withdrawal_on_another_row_of_the_same_consent_ends_its_use() -> None:
+    again = replace(SOUND, consent_id=uuid4(), withdrawn_at=NOW - HOUR)
+    assert SOUND.in_force(NOW)
+    assert is_given([SOUND], "service", "purpose", NOW)
+    assert not is_given([SOUND, again], "service", "purpose", NOW)
+    assert is_given([SOUND, again, replace(SOUND, given_at=NOW)], "service", "purpose", NOW)
+    assert not is_given([SOUND], "service", "sensitive", NOW)
 
 
 def test_a_withdrawal_that_lies_ahead_ends_nothing_yet() -> None:
