@@ -5,8 +5,7 @@ What a consent is worth is not decided here but when somebody relies on it
 one makes its subject known.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -15,13 +14,19 @@ from sqlalchemy import Connection
 
 from custody.acts.batches import facts_of
 from custody.acts.claiming import written_meanwhile
+from custody.acts.consent_rows import (
+    ConsentDraft,
+    ConsentRow,
+    draft_consents,
+    instant_of,
+    sound_values,
+)
 from custody.acts.context import Actor, Custody
 from custody.acts.intake_area import quarantined
 from custody.acts.recording import record
 from custody.acts.store import again_if_changed
 from custody.acts.subjects import (
     ChangedMeanwhileError,
-    generations_of,
     lift_suppressions,
     read_directory,
     references_of,
@@ -38,51 +43,16 @@ from custody.database.consents import NewConsent
 from custody.database.engine import transaction
 from custody.database.quarantine import QuarantinedRow
 from custody.errors import QualityGateError, Reason, RefusedError
-from custody.identifiers import CUSTOMER, random_id, show_id, time_ordered_id
-from custody.identity import Directory, IdentityConflictError, Reference
+from custody.identifiers import CUSTOMER, show_id, time_ordered_id
 from custody.intake import IntakeRow
-from custody.normalise import NormalisedRow, normalise_rows
-from custody.policy.model import Dataset, Retention, Scope
-from custody.quality import Verdict, check_chunk
+from custody.normalise import normalise_rows
 from custody.record import Value, encode_payload, to_payload
 from custody.rows import Chunk, RawRow
 from custody.seal import DataKey, seal
 from custody.sources.consents import consents_dataset
 from custody.steps import reached
 
-_REQUIRED: Final = frozenset({"purpose", "kind", "given_at"})
 _SEALED: Final = ("guardian_name", "evidence_ref")
-_KEPT: Final = Retention(period="P3Y", basis="P69", start_event="consent_ended")
-_NOBODY: Final = frozenset({"required_missing"})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Row:
-    """One consent on its way in."""
-
-    number: int
-    values: Mapping[str, Value] = field(repr=False)
-    references: Sequence[Reference]
-    row_tag: bytes
-    codes: frozenset[str]
-    customer_id: UUID | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Draft:
-    """What becomes of a chunk of consents."""
-
-    accepted: tuple[tuple[_Row, UUID], ...]
-    refused: tuple[_Row, ...]
-    unchanged: int
-    directory: Directory
-    new_customers: frozenset[UUID]
-    verdict: Verdict
-
-
-def consent_scope(dataset: Dataset) -> Scope:
-    """Return what a row of consents must and may say."""
-    return Scope(required=_REQUIRED, optional=dataset.field_names - _REQUIRED, retention=_KEPT)
 
 
 def ingest_consents(
@@ -104,7 +74,7 @@ def ingest_consents(
 def examine_consents(custody: Custody, batch: Batch, chunk: Chunk) -> ChunkReceipt:
     """Return what :func:`ingest_consents` would do, and write nothing."""
     with transaction(custody.data) as connection:
-        draft = _draft(custody, connection, batch, chunk)
+        draft = draft_consents(custody, connection, batch, chunk)
     return _receipt(batch, chunk, draft)
 
 
@@ -168,7 +138,7 @@ def _ingest_once(
         known = tables.find_chunk(connection, batch.id, chunk.number)
         if known is not None:
             return known
-        draft = _draft(custody, connection, batch, chunk)
+        draft = draft_consents(custody, connection, batch, chunk)
     keys = custody.keyring.consent_keys({customer for _, customer in draft.accepted})
     reached("consents:keys-written")
     receipt = _receipt(batch, chunk, draft)
@@ -189,7 +159,7 @@ def _ingest_once(
 
 def _record_once(custody: Custody, actor: Actor, batch: Batch, chunk: Chunk) -> UUID:
     with transaction(custody.data) as connection:
-        draft = _draft(custody, connection, batch, chunk)
+        draft = draft_consents(custody, connection, batch, chunk)
     if draft.refused:
         codes = sorted(draft.refused[0].codes)
         raise QualityGateError("consent", tuple(Reason(code=code) for code in codes))
@@ -208,103 +178,18 @@ def _known_customer(custody: Custody, batch: Batch, chunk: Chunk) -> UUID:
     dataset = consents_dataset(custody.policy)
     row = normalise_rows(dataset, chunk.rows, custody.zone)[0]
     with transaction(custody.data) as connection:
-        references = references_of(custody, dataset, batch.namespace, _values(row))
+        references = references_of(custody, dataset, batch.namespace, sound_values(row))
         found = read_directory(connection, [references]).find(references)
     if found is None:
         raise ChangedMeanwhileError
     return found
 
 
-def _draft(custody: Custody, connection: Connection, batch: Batch, chunk: Chunk) -> _Draft:
-    dataset = consents_dataset(custody.policy)
-    normalised = normalise_rows(dataset, chunk.rows, custody.zone)
-    verdict = check_chunk(dataset, consent_scope(dataset), normalised, today=custody.today())
-    rows = [_row(custody, dataset, batch, one, verdict) for one in normalised]
-    known = consent_tables.known_rows(connection, {row.row_tag for row in rows})
-    fresh = list({row.row_tag: row for row in rows if row.row_tag not in known}.values())
-    directory = read_directory(connection, [row.references for row in fresh])
-    erased = customers.suppressed(
-        connection, {one.suppression_tag for row in fresh for one in row.references}
-    )
-    new_customers: set[UUID] = set()
-    placed = [_place(row, directory, new_customers, erased) for row in fresh]
-    accepted = [(row, row.customer_id) for row in placed if row.customer_id is not None]
-    concerned = {customer for _, customer in accepted} - new_customers
-    if len(generations_of(connection, concerned)) != len(concerned):
-        raise ChangedMeanwhileError
-    return _Draft(
-        accepted=tuple(accepted),
-        refused=tuple(row for row in placed if row.customer_id is None),
-        unchanged=len(rows) - len(fresh),
-        directory=directory,
-        new_customers=frozenset(new_customers),
-        verdict=verdict,
-    )
-
-
-def _row(
-    custody: Custody, dataset: Dataset, batch: Batch, row: NormalisedRow, verdict: Verdict
-) -> _Row:
-    values = _values(row)
-    references = references_of(custody, dataset, batch.namespace, values)
-    codes = set(verdict.blocking.get(row.number, frozenset()))
-    if not row.row_problems:
-        codes |= _against_names(custody, values) | (frozenset() if references else _NOBODY)
-    tags = custody.keyring.tags
-    content = encode_payload(to_payload(dataset, values))
-    return _Row(
-        number=row.number,
-        values=values,
-        references=references,
-        row_tag=tags.content(b"consent", batch.namespace.encode(), content),
-        codes=frozenset(codes),
-    )
-
-
-def _values(row: NormalisedRow) -> dict[str, Value]:
-    return {n: v for n, v in row.values.items() if v is not None and n not in row.problems}
-
-
-def _against_names(custody: Custody, values: Mapping[str, Value]) -> set[str]:
-    """Return the code for a purpose or recipient that the policy does not know."""
-    purpose, recipient = values.get("purpose"), values.get("recipient")
-    unknown = purpose is not None and purpose not in custody.policy.purposes
-    unknown |= recipient is not None and recipient not in custody.policy.recipients
-    codes = {"value_not_allowed"} if unknown else set()
-    if values.get("kind") == "recipient" and recipient is None:
-        codes.add("required_missing")
-    return codes
-
-
-def _place(
-    row: _Row, directory: Directory, new_customers: set[UUID], erased: Mapping[bytes, datetime]
-) -> _Row:
-    """Return the row with whose it is; nobody where it is refused.
-
-    Whoever was erased returns only under a consent given afterwards (threats T32).
-    """
-    if row.codes:
-        return row
-    try:
-        customer = directory.find(row.references)
-    except IdentityConflictError:
-        return replace(row, codes=frozenset({"identity_conflict"}))
-    if customer is None:
-        tags = [reference.suppression_tag for reference in row.references]
-        erasures = [erased[tag] for tag in tags if tag in erased]
-        if erasures and _instant(row.values["given_at"]) <= max(erasures):
-            return replace(row, codes=frozenset({"subject_suppressed"}))
-        customer = random_id()
-        new_customers.add(customer)
-    directory.learn(customer, row.references)
-    return replace(row, customer_id=customer)
-
-
 def _write(
     custody: Custody,
     connection: Connection,
     batch: Batch,
-    draft: _Draft,
+    draft: ConsentDraft,
     keys: Mapping[UUID, DataKey],
 ) -> None:
     concerned = {customer for _, customer in draft.accepted} - draft.new_customers
@@ -320,7 +205,7 @@ def _write(
 
 
 def _consent(
-    custody: Custody, batch: Batch, row: _Row, customer: UUID, keys: Mapping[UUID, DataKey]
+    custody: Custody, batch: Batch, row: ConsentRow, customer: UUID, keys: Mapping[UUID, DataKey]
 ) -> NewConsent:
     consent_id = time_ordered_id(custody.now())
     return NewConsent(
@@ -339,7 +224,7 @@ def _facts(values: Mapping[str, Value], consent_id: UUID, customer: UUID) -> Con
         purpose=_text(values, "purpose"),
         kind=_text(values, "kind"),
         recipient=_text(values, "recipient"),
-        given_at=_instant(values["given_at"]),
+        given_at=instant_of(values["given_at"]),
         withdrawn_at=_instant_or_none(values.get("withdrawn_at")),
         notice_version=_text(values, "notice_version"),
         notice_shown_at=_instant_or_none(values.get("notice_shown_at")),
@@ -352,12 +237,6 @@ def _facts(values: Mapping[str, Value], consent_id: UUID, customer: UUID) -> Con
 
 def _text(values: Mapping[str, Value], name: str) -> str:
     return str(values.get(name, ""))
-
-
-def _instant(value: Value) -> datetime:
-    if not isinstance(value, datetime):
-        raise QualityGateError("consent", (Reason(code="type_invalid", about="given_at"),))
-    return value
 
 
 def _instant_or_none(value: Value | None) -> datetime | None:
@@ -376,7 +255,7 @@ def _document(
     return seal(key, encode_payload(to_payload(dataset, told)), context)
 
 
-def _held(custody: Custody, batch: Batch, chunk: int, row: _Row) -> QuarantinedRow:
+def _held(custody: Custody, batch: Batch, chunk: int, row: ConsentRow) -> QuarantinedRow:
     dataset = consents_dataset(custody.policy)
     kept = IntakeRow(
         number=row.number,
@@ -388,7 +267,7 @@ def _held(custody: Custody, batch: Batch, chunk: int, row: _Row) -> QuarantinedR
     return quarantined(custody, batch.id, chunk, "ingest", kept, codes, keep_values=known)
 
 
-def _receipt(batch: Batch, chunk: Chunk, draft: _Draft) -> ChunkReceipt:
+def _receipt(batch: Batch, chunk: Chunk, draft: ConsentDraft) -> ChunkReceipt:
     return ChunkReceipt(
         batch_id=batch.id,
         chunk=chunk.number,
