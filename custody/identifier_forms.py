@@ -26,8 +26,7 @@ PASSPORT_PATTERN: Final = "^[A-Z0-9]{5,15}$"
 
 _BEYOND_ASCII: Final = re.compile(f"[{LATIN_BEYOND_ASCII}]")
 _SEPARATORS: Final = re.compile("[-\u2010-\u2015\u2212]")
-_PHONE_BEYOND_ASCII: Final = re.compile(f"[{LATIN_BEYOND_ASCII}]")
-_SEPARATORS: Final = re.compile("[-\u2010-\u2015\u2212()./]")
+_PHONE_SEPARATORS: Final = re.compile("[-\u2010-\u2015\u2212()./]")
 _EXTENSION: Final = re.compile(r"(?:转|ext\.?|#)(?=[0-9]{1,6}$)", re.IGNORECASE)
 _COUNTRY_CODE: Final = re.compile(r"(?:\+|00)?86(?=1[0-9]{10}$)")
 
