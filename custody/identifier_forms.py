@@ -19,7 +19,10 @@ PHONE_PATTERN: Final = r"^\+?[0-9]{3,20}(?:x[0-9]{1,6})?$"
 # Latin letters with marks, as European and Vietnamese names have them (RFC 6531 allows them).
 LATIN_BEYOND_ASCII: Final = "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
 _LETTERS: Final = f"A-Za-z{LATIN_BEYOND_ASCII}"
-EMAIL_PATTERN: Final = f"^[{_LETTERS}0-9._%+'&/=~-]{{1,64}}@(?:[{_LETTERS}0-9-]{{1,63}}\\.){{1,8}}[{_LETTERS}]{{2,63}}$"
+_LABEL: Final = f"[{_LETTERS}0-9-]{{1,63}}"
+EMAIL_PATTERN: Final = (
+    rf"^[{_LETTERS}0-9._%+'&/=~-]{{1,64}}@(?:{_LABEL}\.){{1,8}}[{_LETTERS}]{{2,63}}$"
+)
 BANK_CARD_PATTERN: Final = "^[0-9]{13,19}$"
 USCC_PATTERN: Final = "^[0-9A-HJ-NPQRTUWXY]{18}$"
 PASSPORT_PATTERN: Final = "^[A-Z0-9]{5,15}$"
