@@ -19,6 +19,7 @@ from own_databases import (
     drop_databases,
     urls_of,
 )
+from running_stack import stack as stack  # noqa: PLC0414 - a fixture of all tests
 
 from custody.embedded.endpoints import Role
 from custody.embedded.postgres import EmbeddedPostgres

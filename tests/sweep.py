@@ -85,7 +85,9 @@ class Sweep:
     hits: set[Hit] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._forms = {needle: name for name, needle in self.core.forms()}
+        self._forms: dict[bytes, str] = {}
+        for name, needle in self.core.forms():
+            self._forms.setdefault(needle, name)
         self._escapes = self.core.escapes()
 
     def folder(self, folder: Path, *, label: str = "") -> None:
@@ -96,6 +98,16 @@ class Sweep:
             )
             try:
                 self.file(path, label=label)
+            except (FileNotFoundError, PermissionError):
+                continue
+
+    def new_files(self, folder: Path, since: float, *, apart_from: Path) -> None:
+        """Search what was written directly in a shared folder since an instant, or one below it."""
+        for path in (*folder.glob("*"), *folder.glob("*/*")):
+            try:
+                if apart_from in (path, path.parent) or path.lstat().st_mtime < since:
+                    continue
+                self.file(path)
             except (FileNotFoundError, PermissionError):
                 continue
 
