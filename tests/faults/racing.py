@@ -14,8 +14,8 @@ from house import TESTER, put_away, take_in
 from sqlalchemy import Connection, text
 from story import TRANSACTIONS, File, customer_of, person, transaction_row, write_file
 
-from custody.acts import consents as consent_acts
-from custody.acts import ingest as ingest_acts
+from custody.acts import consent_rows as consent_acts
+from custody.acts import examining as ingest_acts
 from custody.acts import planning
 from custody.acts.batches import receipts_of
 from custody.acts.context import Custody
