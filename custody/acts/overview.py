@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from uuid import UUID
 
 from custody.acts.context import Custody
 from custody.database import customers, records
 from custody.database.batches import Batch, list_batches
-from custody.database.customers import customers_by_tag
 from custody.database.engine import transaction
 
 
@@ -54,10 +52,3 @@ def batches_of(custody: Custody) -> list[Batch]:
     """Return every batch, oldest first."""
     with transaction(custody.data) as connection:
         return list_batches(connection)
-
-
-def find_customer(custody: Custody, reference: str, namespace: str, value: str) -> UUID | None:
-    """Return whose subject reference this is; nothing but the identifier is revealed."""
-    tag = custody.keyring.tags.identity(reference, namespace, value)
-    with transaction(custody.data) as connection:
-        return customers_by_tag(connection, [tag]).get(tag)

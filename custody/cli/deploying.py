@@ -23,7 +23,7 @@ class DeployFailedError(CustodyError):
 
     def __str__(self) -> str:
         """Return where to look."""
-        return "the deployments could not be made; see log/deploy.log in CUSTODY_HOME"
+        return "Prefect did not accept prefect.yaml"
 
 
 def deployments_file() -> Path:

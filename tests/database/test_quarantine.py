@@ -1,4 +1,4 @@
-"""What was refused waits in quarantine, gets out when its reason is gone, and does not stay for ever."""
+"""What was refused waits in quarantine, gets out when its reason is gone, and is not kept long."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +26,11 @@ from custody.errors import RefusedError
 from custody.keys.keyring import INTAKE, QUARANTINE, KeyMissingError
 
 PEOPLE = "客户号,姓名\nK1,王小明\n"
-TRADES = "交易号,客户号,交易日期,金额\nT1,K1,2026-01-05,10.00\nT2,K2,2026-01-06,20.00\nT3,K1,昨天,5\n"
+TRADES = """交易号,客户号,交易日期,金额
+T1,K1,2026-01-05,10.00
+T2,K2,2026-01-06,20.00
+T3,K1,昨天,5
+"""
 
 
 @pytest.fixture

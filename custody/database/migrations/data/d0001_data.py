@@ -1,4 +1,7 @@
-"""The data database: people, consents, sealed records, requests, plans."""
+"""The data database: people, consents, sealed records, requests, plans.
+
+The module is long because a schema is read in one piece: what refers to what stands side by side.
+"""
 
 from alembic import op
 
@@ -399,17 +402,25 @@ REVOKE ALL ON FUNCTION custody.open_period FROM PUBLIC;
 SELECT custody.open_period('open');
 """
 
+# What an act never does, its role may not do: nothing kept as evidence can be deleted or rewritten.
 _PRIVILEGES = """
 GRANT USAGE ON SCHEMA custody TO custody_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA custody TO custody_app;
-REVOKE UPDATE, DELETE ON custody.installation, custody.policy_versions, custody.votes,
-    custody.certificates, custody.deliveries, custody.suppression_tags FROM custody_app;
-REVOKE INSERT, UPDATE, DELETE ON custody.periods FROM custody_app;
+GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA custody TO custody_app;
+REVOKE ALL ON custody.alembic_version, custody.records_open FROM custody_app;
+GRANT SELECT ON custody.alembic_version TO custody_app;
+REVOKE INSERT ON custody.periods FROM custody_app;
+GRANT UPDATE ON custody.customers, custody.retention_events, custody.batches, custody.batch_chunks,
+    custody.intake, custody.quarantine, custody.records, custody.record_keys, custody.staff,
+    custody.staff_keys, custody.sessions, custody.requests, custody.vote_failures, custody.grants,
+    custody.plans, custody.plan_customers, custody.plan_records TO custody_app;
+-- A consent can be withdrawn and a hold lifted; what they say stays.
+GRANT UPDATE (withdrawn_at) ON custody.consents TO custody_app;
+GRANT UPDATE (lifted_at, lifted_by) ON custody.holds TO custody_app;
 -- Locking a row FOR SHARE asks for the right to update it.
 GRANT UPDATE (state) ON custody.periods TO custody_app;
-GRANT DELETE ON custody.suppression_tags TO custody_app;
-REVOKE ALL ON custody.alembic_version FROM custody_app;
-GRANT SELECT ON custody.alembic_version TO custody_app;
+GRANT DELETE ON custody.identity_tags, custody.suppression_tags, custody.intake, custody.batch_rows,
+    custody.quarantine, custody.records, custody.record_keys, custody.search_index,
+    custody.burnt_statements, custody.key_endings TO custody_app;
 GRANT EXECUTE ON FUNCTION custody.open_period TO custody_app;
 """
 
