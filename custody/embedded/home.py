@@ -78,6 +78,19 @@ class Home:
         return self._folder("prefect")
 
     @property
+    def pages(self) -> Path:
+        """The folder of the pages of Prefect's UI.
+
+        In it a link to nowhere stands where the newer interface would be unpacked, so that the
+        server does not offer it: it reports to others what people do in it.
+        """
+        folder = self._folder("prefect/pages")
+        newer = folder / "v2"
+        if not newer.is_symlink():
+            newer.symlink_to("not-offered")
+        return folder
+
+    @property
     def temporary(self) -> Path:
         """The folder for TMPDIR of what custody starts."""
         return self._folder("tmp")

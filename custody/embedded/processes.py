@@ -63,8 +63,11 @@ def server_environment(
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_UI_API_URL": api_url,
-        # The newer interface contacts amplitude even with analytics off.
+        # Where it is installed, its pages would belong to whoever was the first to start it.
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home.pages),
+        # The newer interface contacts amplitude even with analytics off, see `Home.pages`.
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # Two or three times the default number of task runs a second.
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
