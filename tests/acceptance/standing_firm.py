@@ -1,7 +1,7 @@
-"""Custody as a firm runs it: ``custody up`` in a process of its own, asked through Prefect's HTTP API.
+"""Custody as a firm runs it: ``custody up`` in a process of its own, asked through Prefect's API.
 
-Nothing here imports Prefect: what a run is and what became of it is read as any stranger with access
-to the API would read it, and from custody's own ledger.
+Nothing here imports Prefect: what a run is and what became of it is read as any stranger with
+access to the API would read it, and from custody's own ledger.
 """
 
 import http.client
@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -149,6 +148,12 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
     return {**plain, "CUSTODY_HOME": str(home), **more}
 
 
+def run_python(environment: Mapping[str, str], program: str) -> None:
+    """Run a few lines of Python where a command would run."""
+    command = [sys.executable, "-c", program]
+    subprocess.run(command, env=dict(environment), cwd="/", timeout=SECONDS, check=True)
+
+
 def run_custody(
     environment: Mapping[str, str], *arguments: str, code: int = 0
 ) -> "subprocess.CompletedProcess[str]":
@@ -185,9 +190,10 @@ def standing(home: Path, chinook: Path | None) -> Iterator[Firm]:
 
 def _legacy(home: Path, house: House) -> Legacy:
     custody = house.custody
-    today: date = custody.today()
     folder = home / "demo" / "legacy"
-    return build_legacy(folder, customers=CUSTOMERS, seed=SEED, today=today, zone=custody.zone)
+    return build_legacy(
+        folder, customers=CUSTOMERS, seed=SEED, today=custody.today(), zone=custody.zone
+    )
 
 
 @contextmanager

@@ -9,16 +9,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from schedules import deployment_named, wait_for_scheduled_runs
-from standing_firm import STAGES, Document, Firm
-
-from config.settings import Settings
-from custody.cli.deploying import begin_deploying
-from custody.embedded.runtime import Running
+from standing_firm import STAGES, Document, Firm, run_python
 
 pytestmark = pytest.mark.slow
 BEIJING = ZoneInfo("Asia/Shanghai")
 HANZI = re.compile("[\u4e00-\u9fff]")
 LETTERS = re.compile("[a-z]{3}")
+DEPLOY = """
+from config.settings import load_settings
+from custody.cli.deploying import begin_deploying, finish_deploying
+from custody.cli.prefect_process import as_prefect_client
+
+settings = load_settings()
+with as_prefect_client(settings) as where:
+    finish_deploying(begin_deploying(settings, where))
+"""
 STORED = ("deployments", "flows", "automations", "work_pools", "block_documents", "variables")
 
 
@@ -65,8 +70,7 @@ def test_no_path_of_this_machine_is_stored(firm: Firm) -> None:
 
 def test_deploying_twice_doubles_nothing(firm: Firm) -> None:
     before = {kind: len(all_of_it) for kind, all_of_it in stored(firm).items()}
-    where = Running(database_url="", keys_url="", prefect_api_url=firm.address["api"])
-    assert begin_deploying(Settings(home=firm.home), where).wait() == 0
+    run_python(firm.environment, DEPLOY)
     after = stored(firm)
     assert {kind: len(all_of_it) for kind, all_of_it in after.items()} == before
     assert Counter(one["name"] for one in after["automations"]) == {

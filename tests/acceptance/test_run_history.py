@@ -1,4 +1,4 @@
-"""What is left of runs: readable names, pages of counts and reasons, and a ledger to hold them to."""
+"""What is left of runs: readable names, counts with reasons, and a ledger to hold them to."""
 
 import re
 import sqlite3

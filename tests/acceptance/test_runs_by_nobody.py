@@ -1,4 +1,4 @@
-"""A transfer as the firm does it: filed by a person, started by its event, voted, delivered once."""
+"""Runs that nobody starts: a transfer by its events, and the purge by its schedule."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 from schedules import deployment_named, wait_for_scheduled_runs
 from standing_firm import Document, Firm, wait_until
 
+from custody.acts.overview import overview
 from custody.demo.lines import CONSENTS, CUSTOMERS
 
 pytestmark = pytest.mark.slow
@@ -28,9 +29,8 @@ def filed(taken_in: Firm) -> str:
         *("transfer", "request", "--recipient", "rescue_partner", "--dataset", "customers"),
         *("--purpose", "partner_service", "--clear", "customer_no,name,mobile"),
         *("--session", str(taken_in.home / "demo" / "business.session")),
-        code=4,
     )
-    assert document["state"] in {"filed", "awaiting"}
+    assert (document["state"], document["announced"]) == ("filed", True)
     return str(document["request"])
 
 
@@ -92,8 +92,12 @@ def test_exactly_one_package_goes_even_if_everything_is_announced_again(
     assert len(packages(firm.home)) == 1
 
 
-def test_a_run_of_the_schedule_is_recorded_as_such(firm: Firm) -> None:
+def test_the_scheduled_purge_destroys_what_is_due_and_is_recorded_as_such(
+    firm: Firm,
+    runs: dict[str, str],  # noqa: ARG001 - Chinook's invoices are stored
+) -> None:
     """Its time is moved to now: waiting for two in the morning would take too long."""
+    held = overview(firm.house.custody).records
     api_url = firm.address["api"]
     deployment = deployment_named(api_url, "destroy", "destroy")
     run_id = wait_for_scheduled_runs(api_url, deployment)[0]["id"]
@@ -101,7 +105,11 @@ def test_a_run_of_the_schedule_is_recorded_as_such(firm: Firm) -> None:
     state = {"type": "SCHEDULED", "name": "Scheduled", "state_details": now}
     firm.ask(f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
     run = firm.ended(run_id)
-    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "NothingDue")
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Completed")
+    destroyed = held - overview(firm.house.custody).records
+    assert 0 < destroyed < held
+    (page,) = firm.artifacts(run_id)
+    assert f"| destroyed | {destroyed} |" in page
     entries = firm.ledger(run_id)
     assert {(body["how"], body["actor"]) for _, body in entries} == {("schedule", "")}
     assert {"run:flow:started", "run:flow:ended"} < {event for event, _ in entries}

@@ -1,0 +1,75 @@
+"""Prefect's UI in a real browser, at the address that ``custody up`` prints."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from browser import browsing, requests_of, strangers
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from standing_firm import STAGES, Firm, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+class Reader:
+    """Somebody who reads pages of the UI, and the list of all that their browser asked for."""
+
+    def __init__(self, browser: Chrome, address: str) -> None:
+        self.browser, self.address = browser, address
+        self.requests: list[str] = []
+
+    def reads(self, page: str, *words: str) -> str:
+        """Open a page, wait until it shows the words, and return all that it shows."""
+        self.browser.get(self.address + page)
+        seen = wait_until(self._text, lambda text: all(word in text for word in words), 40)
+        self.requests += requests_of(self.browser)
+        return str(seen)
+
+    def _text(self) -> str:
+        return self.browser.find_element(By.TAG_NAME, "body").text
+
+
+@pytest.fixture(scope="module")
+def reader(firm: Firm, require_program: Callable[[str], Path]) -> Iterator[Reader]:
+    chromium, driver = require_program("chromium"), require_program("chromedriver")
+    with browsing(chromium, driver) as browser:
+        yield Reader(browser, firm.address["ui"])
+
+
+def test_the_five_deployments_are_there(reader: Reader) -> None:
+    shown = reader.reads("/deployments", *STAGES)
+    assert "02:00" in shown or "2:00" in shown or "18:00" in shown or "06:00 PM" in shown
+
+
+def test_a_finished_run_is_shown_with_its_counts(
+    reader: Reader, firm: Firm, runs: dict[str, str]
+) -> None:
+    run = firm.run(runs["ingest"])
+    reader.reads(f"/runs/flow-run/{run['id']}", run["name"], "Completed")
+    wanted = {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}}
+    (artifact,) = firm.ask("/artifacts/filter", wanted)
+    page = reader.reads(f"/artifacts/artifact/{artifact['id']}", "count 计数", "accepted")
+    assert "59" in page
+
+
+def test_the_run_form_explains_its_parameters(reader: Reader, firm: Firm) -> None:
+    deployment = firm.deployment("ingest")
+    form = deployment["parameter_openapi_schema"]["properties"]
+    words = [about["description"] for about in form.values()]
+    reader.reads(f"/deployments/deployment/{deployment['id']}/run", *form, *words)
+
+
+def test_the_newer_interface_that_reports_to_others_is_not_offered(reader: Reader) -> None:
+    shown = reader.reads("/dashboard", "Settings")
+    assert "V2" not in shown
+    reader.browser.get(reader.address + "/v2/dashboard")
+    assert "Not Found" in reader.browser.page_source
+
+
+def test_the_browser_asked_no_other_machine(reader: Reader) -> None:
+    reader.reads("/dashboard")
+    reader.reads("/runs")
+    assert len(reader.requests) > 20
+    assert strangers(reader.requests) == []
+    assert strangers(["https://example.org/x", "wss://example.org/y"]) != [], "naive twin"
