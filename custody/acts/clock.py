@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from custody.acts.context import Custody
-from custody.database.ledger import database_time, last_entry
+from custody.database.ledger import database_time, last_act
 from custody.errors import Reason, RefusedError
 
 JUMP: Final = timedelta(hours=24)
@@ -17,17 +17,18 @@ SILENCE: Final = JUMP + timedelta(hours=24)
 def require_steady_clock(connection: Connection, custody: Custody, subject: str) -> None:
     """Refuse to plan or begin a destruction while the time of day cannot be trusted.
 
-    1. This process's clock and the database's are within a day of each other. 2. The newest ledger
-    entry, dated by the database's clock, is neither of tomorrow nor more than two days old. Where an
-    installation merely stood still for days, anything recorded since, a login for one, shows that
-    somebody is there to see the date. Invented people may be destroyed at any time.
+    1. This process's clock and the database's are within a day of each other. 2. The newest act in
+    the ledger, dated by the database's clock, is neither of tomorrow nor more than two days old; a
+    run's own start does not count, for it would vouch for itself. Where an installation merely
+    stood still for days, anything done since, a login for one, shows that somebody is there to see
+    the date. Invented people may be destroyed at any time.
 
     Raises:
         RefusedError: The clock jumped.
     """
     if custody.synthetic:
         return
-    shown, last = database_time(connection), last_entry(connection)
+    shown, last = database_time(connection), last_act(connection)
     apart = abs(custody.now() - shown) > JUMP
     if apart or (last is not None and not -JUMP <= shown - last.at <= SILENCE):
         raise RefusedError(subject, (Reason(code="clock_jumped"),))

@@ -77,9 +77,8 @@ def draft_consents(
     known = consent_tables.known_rows(connection, {row.row_tag for row in rows})
     fresh = list({row.row_tag: row for row in rows if row.row_tag not in known}.values())
     directory = read_directory(connection, [row.references for row in fresh])
-    erased = customers.suppressed(
-        connection, {one.suppression_tag for row in fresh for one in row.references}
-    )
+    tags = {one.suppression_tag for row in fresh for one in row.references}
+    erased = customers.suppressed(connection, tags, custody.today())
     new_customers: set[UUID] = set()
     placed = [_place(row, directory, new_customers, erased) for row in fresh]
     accepted = [(row, row.customer_id) for row in placed if row.customer_id is not None]

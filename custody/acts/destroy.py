@@ -68,7 +68,9 @@ def claim_plan(custody: Custody, actor: Actor, plan_id: UUID) -> list[int]:
         if plan.state == "planned":
             require_steady_clock(connection, custody, show_id(PLAN, plan_id))
             _require_applicable(custody, connection, plan)
-            plans.set_plan_state(connection, plan_id, "applying")
+            lists_something = bool(plan.summary["records"])
+            state = "applying" if lists_something else "applied"
+            plans.set_plan_state(connection, plan_id, state)
             facts = {"plan": show_id(PLAN, plan_id), "as_of": plan.as_of.isoformat()}
             record(connection, custody, actor, "plan:destroy:begun", facts)
         chunks = plans.plan_chunks(connection, plan_id)

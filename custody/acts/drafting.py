@@ -160,7 +160,7 @@ def _set_out(
         basis=_basis(custody, connection, batch, directory, values, references),
         held=held,
         events=customers.retention_events(connection, known),
-        suppressed=customers.suppressed(connection, tags),
+        suppressed=customers.suppressed(connection, tags, custody.today()),
         aliases=_aliases(custody, connection, known),
     )
 

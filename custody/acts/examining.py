@@ -161,7 +161,8 @@ def _with_codes(
     subjects = {row.number: _subject(directory, row) for row in rows}
     known = {subject for subject in subjects.values() if subject is not None}
     consents = consents_of(connection, known) if ground.purpose.needs_consent else {}
-    gone = suppressed(connection, {r.suppression_tag for row in rows for r in row.references})
+    tags = {reference.suppression_tag for row in rows for reference in row.references}
+    gone = suppressed(connection, tags, custody.today())
     for row in rows:
         subject = subjects[row.number]
         basis: set[str] = set()

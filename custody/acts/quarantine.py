@@ -22,6 +22,7 @@ from custody.acts.batches import (
     receipts_of,
     require_batch,
 )
+from custody.acts.clock import require_steady_clock
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
 from custody.acts.taking import take_chunk
@@ -101,6 +102,7 @@ def expire_quarantine(custody: Custody, actor: Actor) -> int:
     """
     before = custody.today() - timedelta(days=custody.policy.settings.quarantine_days)
     with transaction(custody.data) as connection:
+        require_steady_clock(connection, custody, "quarantine")
         gone = quarantine_tables.expire_quarantine(connection, before)
         if not gone:
             return 0

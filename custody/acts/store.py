@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from custody.acts.batches import facts_of, require_batch
+from custody.acts.batches import facts_of, require_batch, total
 from custody.acts.context import Actor, Custody
 from custody.acts.drafting import Draft, Planned, draft_chunk
 from custody.acts.endings import finish_endings
@@ -65,7 +65,7 @@ def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
         waiting = [receipt.chunk for receipt in receipts if receipt.state != "stored"]
         if batch.state == "ingested" and not waiting:
             tables.set_batch_state(connection, batch_id, "stored")
-            facts = {"stored": sum(r.stored for r in receipts), "chunks": len(receipts)}
+            facts = facts_of(batch, total(batch_id, receipts))
             record(connection, custody, actor, "batch:store:completed", facts)
         if not waiting:
             # Under the batch's lock: a retry of its quarantine may be about to seal a new chunk.

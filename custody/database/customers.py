@@ -36,11 +36,15 @@ _NOTHING_LEFT = text(
     "SELECT c.id FROM customers c WHERE c.id = ANY(:customers) AND c.state = 'active'"
     " AND NOT EXISTS (SELECT FROM records r WHERE r.customer_id = c.id)"
     " AND NOT EXISTS (SELECT FROM consents g WHERE g.customer_id = c.id"
-    "                 AND (g.withdrawn_at IS NULL OR g.withdrawn_at > :at)) ORDER BY c.id"
+    "                 AND NOT EXISTS (SELECT FROM consents w WHERE w.customer_id = c.id"
+    "                     AND (w.purpose, w.kind, w.recipient) = (g.purpose, g.kind, g.recipient)"
+    "                     AND w.withdrawn_at BETWEEN g.given_at AND :at)) ORDER BY c.id"
 )
 _COUNT = text("SELECT count(*) FROM customers WHERE state = 'active'")
 _TAGS_LEFT = text("SELECT count(*) FROM identity_tags WHERE customer_id = ANY(:customers)")
-_SUPPRESSED = text("SELECT tag, erased_at FROM suppression_tags WHERE tag = ANY(:tags)")
+_SUPPRESSED = text(
+    "SELECT tag, erased_at FROM suppression_tags WHERE tag = ANY(:tags) AND until_on >= :today"
+)
 _SUPPRESS = text(
     "INSERT INTO suppression_tags (tag, erased_at, until_on)"
     " SELECT t, :at, :until FROM unnest(CAST(:tags AS bytea[])) t"
@@ -139,9 +143,9 @@ def count_customers(connection: Connection) -> int:
     return int(connection.execute(_COUNT).scalar_one())
 
 
-def suppressed(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, datetime]:
-    """Return when each suppressed one of ``tags`` was erased."""
-    rows = connection.execute(_SUPPRESSED, {"tags": list(tags)})
+def suppressed(connection: Connection, tags: Iterable[bytes], today: date) -> dict[bytes, datetime]:
+    """Return when each of ``tags`` that is still suppressed today was erased."""
+    rows = connection.execute(_SUPPRESSED, {"tags": list(tags), "today": today})
     return {bytes(row.tag): row.erased_at for row in rows}
 
 

@@ -17,6 +17,10 @@ _PAGE = text(
 _LAST = text(
     "SELECT seq, at, event, body, previous, hash FROM ledger.entries ORDER BY seq DESC LIMIT 1"
 )
+_LAST_ACT = text(
+    "SELECT seq, at, event, body, previous, hash FROM ledger.entries"
+    " WHERE event NOT LIKE 'run:flow:%' ORDER BY seq DESC LIMIT 1"
+)
 _CLOCK = text("SELECT clock_timestamp()")
 _HEAD = text("SELECT seq, hash FROM ledger.head")
 _RUN_ENTRIES = text(
@@ -56,6 +60,12 @@ def read_entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
 def last_entry(connection: Connection) -> Entry | None:
     """Return the newest entry, None while there is none."""
     row = connection.execute(_LAST).one_or_none()
+    return None if row is None else Entry(**row._mapping)
+
+
+def last_act(connection: Connection) -> Entry | None:
+    """Return the newest entry of an act, not of a run's mere start or end; None without any."""
+    row = connection.execute(_LAST_ACT).one_or_none()
     return None if row is None else Entry(**row._mapping)
 
 

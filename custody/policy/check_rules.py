@@ -46,9 +46,6 @@ def check_settings(drafts: Drafts) -> Iterator[Problem]:
         if settings.log_retention_years < LOG_RETENTION_FLOOR_YEARS:
             message = "at least 3 years (measures 2.4; PIPL art. 56)"
             yield entry.problem("log_retention_too_short", message, "log_retention_years")
-        if settings.slices & (settings.slices - 1):
-            message = "slices are cut by the top bits of an identifier: a power of two"
-            yield entry.problem("policy_illegal_value", message, "slices")
 
 
 def check_secrets(trees: Iterable[Tree]) -> Iterator[Problem]:

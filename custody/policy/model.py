@@ -464,12 +464,10 @@ class Settings:
     log_retention_years: int
     suppression_years: int
     consent_retention_years: int = 3
-    intake_days: int = 1
     quarantine_days: int = 30
     purge_cap_minimum: int = 500
     purge_cap_percent: int = 1
     session_minutes: int = 480
-    slices: int = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -258,12 +258,10 @@ class SettingsShape(Shape):
     log_retention_years: Annotated[StrictInt, Field(le=100)]
     suppression_years: Annotated[StrictInt, Field(ge=1, le=100)]
     consent_retention_years: Annotated[StrictInt, Field(ge=3, le=100)] = 3
-    intake_days: Annotated[StrictInt, Field(ge=1, le=30)] = 1
     quarantine_days: Annotated[StrictInt, Field(ge=1, le=90)] = 30
     purge_cap_minimum: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 500
     purge_cap_percent: Annotated[StrictInt, Field(ge=0, le=100)] = 1
     session_minutes: Annotated[StrictInt, Field(ge=5, le=1440)] = 480
-    slices: Annotated[StrictInt, Field(ge=1, le=256)] = 4
 
 
 SHAPES: Final[dict[str, type[Shape]]] = {

@@ -157,10 +157,8 @@ def _settings(policy: Policy) -> Row:
         "log_retention_years": str(settings.log_retention_years),
         "consent_retention_years": str(settings.consent_retention_years),
         "suppression_years": str(settings.suppression_years),
-        "intake_days": str(settings.intake_days),
         "quarantine_days": str(settings.quarantine_days),
         "purge_cap_minimum": str(settings.purge_cap_minimum),
         "purge_cap_percent": str(settings.purge_cap_percent),
         "session_minutes": str(settings.session_minutes),
-        "slices": str(settings.slices),
     }

@@ -496,7 +496,7 @@ OUTSIDE = (
         "log_retention_years: ¦2",
         "log_retention_too_short",
     ),
-    _one("three slices", "settings", "slices: 4", "slices: ¦3", ILLEGAL),
+    _one("no day", "settings", "quarantine_days: 30", "quarantine_days: ¦0", ILLEGAL),
     _one(
         "evidence kept two years",
         "settings",
@@ -504,7 +504,7 @@ OUTSIDE = (
         "consent_retention_years: ¦2",
         ILLEGAL,
     ),
-    _one("unknown setting", "settings", "  slices: 4", "  ¦slises: 4", UNKNOWN),
+    _one("unknown setting", "settings", "  quarantine_days: 30", "  ¦quarantain_days: 30", UNKNOWN),
     _one("setting in words", "settings", "session_minutes: 480", "session_minutes: ¦long", TYPE),
     _one(
         "section nobody knows", "settings", "controller:", "¦colours: {a: b}\ncontroller:", UNKNOWN
@@ -562,5 +562,5 @@ DOCUMENT = (
         codes=(SYNTAX,),
     ),
     _one("no YAML", "roles", "    up_to: secret", "   ¦up_to: secret", SYNTAX),
-    _one("a tag", "settings", "slices: 4", "slices: ¦!!python/name:os.system 4", SYNTAX),
+    _one("a tag", "settings", "session_minutes: 480", "session_minutes: ¦!!python/name:os.system 4", SYNTAX),
 )

@@ -91,7 +91,7 @@ def test_positions_are_counted_from_one_in_characters() -> None:
 
 
 def test_the_error_lists_every_problem_and_survives_pickling(example: dict[str, str]) -> None:
-    broken = {**example, "settings.yaml": example["settings.yaml"].replace("slices: 4", "sl: 4")}
+    broken = {**example, "settings.yaml": example["settings.yaml"].replace("session_minutes", "s_m")}
     with pytest.raises(PolicyInvalidError) as caught:
         parse_policy(broken)
     again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own bytes
