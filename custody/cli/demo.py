@@ -54,8 +54,8 @@ def demo(
 
     An earlier demo in the same CUSTODY_HOME is replaced; a real installation is never touched.
     """
-    from custody.cli.demonstration.play import play  # noqa: PLC0415
-    from custody.cli.session import load_settings, os_user  # noqa: PLC0415
+    from custody.cli.demonstration.play import play
+    from custody.cli.session import load_settings, os_user
 
     began = time.monotonic()
     document = play(load_settings(), _script(customers, source, as_of), os_user(), _Progress())
@@ -84,11 +84,11 @@ class _Progress:
 
 
 def _script(customers: int, source: str, as_of: str | None) -> "Script":
-    import os  # noqa: PLC0415
-    from datetime import date  # noqa: PLC0415
+    import os
+    from datetime import date
 
-    from config.installation import now  # noqa: PLC0415
-    from custody.cli.demonstration.play import CHINOOK_VARIABLE, Script  # noqa: PLC0415
+    from config.installation import now
+    from custody.cli.demonstration.play import CHINOOK_VARIABLE, Script
 
     if source:
         _require_database(source)

@@ -47,6 +47,7 @@ app = Group(
 _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("demo", demo.demo),
     ("init", starting.init),
+    ("migrate", starting.migrate),
     ("up", up.up),
     ("down", up.down),
     ("status", status.status),

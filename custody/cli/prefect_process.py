@@ -33,8 +33,8 @@ def as_prefect_client(settings: Settings, *, worker: bool = False) -> Iterator[R
 
 def drain() -> None:
     """Wait until Prefect's background senders have sent what they hold."""
-    from prefect.events.worker import EventsWorker  # noqa: PLC0415 - imported where it is needed
-    from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
 
     APILogWorker.drain_all(timeout=DRAIN_SECONDS)
     EventsWorker.drain_all(timeout=DRAIN_SECONDS)

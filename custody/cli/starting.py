@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from custody.policy.model import Policy
 
 OFFICERS: Final = 2
+DATABASES: Final = 2
 _TEMPLATE: Final = "insurer"
 
 
@@ -79,17 +80,34 @@ def init(  # noqa: PLR0913 - what is fixed once
         migrate_databases(where, owner_urls)
         _require_none_yet(where)
         policy, folder = _policy(chosen, template)
-        roles = [_role(policy, one) for one in officers]
+        pairs = [(one, _role(policy, one)) for one in officers]
         shown = _create(chosen, where, policy, synthetic=synthetic, zone=zone)
         custody = open_with(chosen, where)
         keys = private_folder(key_dir or chosen.home / "people")
-        people = [
-            _enrol(custody, one, role, keys) for one, role in zip(officers, roles, strict=True)
-        ]
+        people = [_enrol(custody, one, role, keys) for one, role in pairs]
     document = {"installation": shown, "home": chosen.home, "policy": folder, "zone": zone}
     show({**document, "synthetic": synthetic, "officers": people}, "initialised")
     if passphrase_file is not None:
         note("remember_passphrase_file", path=str(passphrase_file.absolute()))
+
+
+def migrate(
+    *,
+    owner_urls: Annotated[
+        Path | None,
+        typer.Option(
+            help="For databases of your own: a file with the owner's two URLs, data first."
+        ),
+    ] = None,
+) -> None:
+    """Bring the databases to this version of custody; running it again changes nothing."""
+    from custody.database.migrate import DATA, KEYS, pending
+
+    with servers() as (_, where):
+        migrate_databases(where, owner_urls)
+        data, _ = pending(where.database_url, DATA)
+        keys, _ = pending(where.keys_url, KEYS)
+    show({"data": data, "keys": keys}, "migrated")
 
 
 def migrate_databases(where: "Running", owner_urls: Path | None = None) -> None:
@@ -102,7 +120,7 @@ def migrate_databases(where: "Running", owner_urls: Path | None = None) -> None:
 
     if owner_urls is not None:
         urls = owner_urls.read_text(encoding="utf-8").split()
-        if len(urls) != OFFICERS:
+        if len(urls) != DATABASES:
             raise UsageError("two URLs, data then keys, belong into", owner_urls.name)
         migrate(*urls)
     elif where.owner_url and where.keys_owner_url:

@@ -387,7 +387,13 @@ OUTSIDE = (
         "purpose: profiling\n    columns: {评分: ¦risk_level}",
         COLLISION,
     ),
-    _one("consent column to nothing", "sources", "监护人: guardian_name", "监护人: ¦aim", DANGLING),
+    _one(
+        "consent column to nothing",
+        "sources",
+        "dataset: consents\n    namespace: legacy\n",
+        "dataset: consents\n    namespace: legacy\n    columns: {监护人: ¦aim}\n",
+        DANGLING,
+    ),
     _one("unknown kind", "sources", "kind: xlsx", "kind: ¦ods", ILLEGAL),
     _one("unknown encoding", "sources", "encoding: gb18030", "encoding: ¦gbk", ILLEGAL),
     _one(

@@ -57,6 +57,7 @@ ALTER TABLE custody.consent_keys ALTER wrapped SET STATISTICS 0;
 
 _PRIVILEGES = """
 GRANT USAGE ON SCHEMA custody TO custody_app;
+GRANT SELECT ON custody.alembic_version TO custody_app;
 GRANT SELECT, INSERT, UPDATE ON custody.buckets TO custody_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON custody.data_keys TO custody_app;
 GRANT SELECT, INSERT, DELETE ON custody.batch_keys, custody.consent_keys TO custody_app;
