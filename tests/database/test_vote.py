@@ -126,6 +126,7 @@ def sql(statement: str) -> Callable[[House, UUID], None]:
 
     def change(house: House, request_id: UUID) -> None:
         url = house.custody.data.url.render_as_string(hide_password=False)
+        url = url.replace("custody_app", "custody_owner")
         with psycopg.connect(url.replace("postgresql+psycopg", "postgresql")) as connection:
             connection.execute("SET search_path = custody")
             connection.execute(statement, {"id": request_id})
