@@ -18,9 +18,10 @@ class Writer(Protocol):
     def write(self, row: Row, kinds: tuple[str, ...]) -> int:
         """Append a row and return its number, from 1."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:  # noqa: D105 - what every context manager does
+        ...
 
-    def __exit__(
+    def __exit__(  # noqa: D105 - likewise
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,

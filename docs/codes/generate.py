@@ -2,7 +2,7 @@
 
 python docs/codes/generate.py
 """
-# ruff: noqa: INP001 - a script beside the pages it writes, not a package
+
 
 import sys
 from pathlib import Path

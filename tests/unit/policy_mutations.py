@@ -568,5 +568,11 @@ DOCUMENT = (
         codes=(SYNTAX,),
     ),
     _one("no YAML", "roles", "    up_to: secret", "   ¦up_to: secret", SYNTAX),
-    _one("a tag", "settings", "session_minutes: 480", "session_minutes: ¦!!python/name:os.system 4", SYNTAX),
+    _one(
+        "a tag",
+        "settings",
+        "session_minutes: 480",
+        "session_minutes: ¦!!python/name:os.system 4",
+        SYNTAX,
+    ),
 )

@@ -167,7 +167,7 @@ def test_explaining_a_code_imports_nothing_heavy() -> None:
         "heavy = {'pydantic', 'prefect', 'sqlalchemy', 'pandas', 'ruamel'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)\n"
     )
-    done = subprocess.run(  # noqa: S603 - our own interpreter
+    done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -91,7 +91,10 @@ def test_positions_are_counted_from_one_in_characters() -> None:
 
 
 def test_the_error_lists_every_problem_and_survives_pickling(example: dict[str, str]) -> None:
-    broken = {**example, "settings.yaml": example["settings.yaml"].replace("session_minutes", "s_m")}
+    broken = {
+        **example,
+        "settings.yaml": example["settings.yaml"].replace("session_minutes", "s_m"),
+    }
     with pytest.raises(PolicyInvalidError) as caught:
         parse_policy(broken)
     again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own bytes
@@ -180,7 +183,7 @@ def is_refused(documents: Mapping[str, str]) -> bool:
 
 
 def test_damaged_documents_never_escape_as_another_error(example: dict[str, str]) -> None:
-    draw = random.Random(20260101)  # noqa: S311 - reproducible damage, no secret
+    draw = random.Random(20260101)
     refused = 0
     for _ in range(80):
         file = draw.choice(sorted(example))
@@ -188,7 +191,7 @@ def test_damaged_documents_never_escape_as_another_error(example: dict[str, str]
         place = draw.randrange(len(lines))
         lines[place] = draw.choice(["", "x: [\n", "  - 1\n", lines[place].replace(":", "", 1)])
         refused += is_refused({**example, file: "".join(lines)})
-    assert refused > 40  # noqa: PLR2004 - damage to comments and optional lines is harmless
+    assert refused > 40
 
 
 def test_a_folder_without_documents_is_a_usage_error(tmp_path: Path) -> None:

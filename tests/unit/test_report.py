@@ -103,7 +103,7 @@ class Checker(HTMLParser):
 
     VOID = frozenset({"meta", "wbr", "br", "rect"})
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.open, self.links, self.tags, self.text = [], [], set(), []
 
@@ -113,7 +113,7 @@ class Checker(HTMLParser):
         if tag not in self.VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag, attrs):  # noqa: ARG002 - the parser calls it so
         self.tags.add(tag)
 
     def handle_endtag(self, tag):
@@ -135,7 +135,7 @@ def text_of(page):
     return " ".join(" ".join(checked(page).text).split())
 
 
-def changed(**stages):
+def changed(**stages: object) -> dict[str, object]:
     return DOCUMENT | {"stages": DOCUMENT["stages"] | stages}
 
 
