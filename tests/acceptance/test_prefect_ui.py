@@ -1,5 +1,6 @@
 """Prefect's UI in a real browser, at the address that ``custody up`` prints."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,8 +64,9 @@ def test_the_run_form_explains_its_parameters(reader: Reader, firm: Firm) -> Non
 def test_the_newer_interface_that_reports_to_others_is_not_offered(reader: Reader) -> None:
     shown = reader.reads("/dashboard", "Settings")
     assert "V2" not in shown
-    reader.browser.get(reader.address + "/v2/dashboard")
-    assert "Not Found" in reader.browser.page_source
+    reader.browser.get(reader.address + "/ui-settings")
+    settings = json.loads(reader.browser.find_element(By.TAG_NAME, "body").text)
+    assert settings["available_uis"] == ["v1"]
 
 
 def test_the_browser_asked_no_other_machine(reader: Reader) -> None:
