@@ -122,6 +122,13 @@ def write_private(path: Path, text: str) -> None:
     Path(draft).replace(path)
 
 
+def close_to_others(folder: Path) -> None:
+    """Make every folder below ``folder`` private."""
+    for below in folder.rglob("*/"):
+        if below.stat().st_mode & 0o077:
+            below.chmod(PRIVATE)
+
+
 def is_private_folder(path: Path) -> bool:
     """Return whether this is a real folder of ours that nobody else can enter."""
     try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from custody.embedded.home import Home, write_private
+from custody.embedded.home import Home, close_to_others, write_private
 from custody.embedded.http import ApiUnreachableError, ask
 from custody.embedded.launch import Identity, command
 from custody.embedded.processes import LOOPBACK, server_environment
@@ -57,6 +57,7 @@ class PrefectServer:
         It runs until every process that called this has called :meth:`stop` or is gone.
         """
         self.service.acquire()
+        close_to_others(self.home.pages)  # it unpacks them with the modes of their origin
         return self.api_url
 
     def stop(self) -> None:
