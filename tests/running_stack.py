@@ -1,8 +1,8 @@
 """One running stack for all tests of flows: PostgreSQL, Prefect's server, and nothing let out.
 
-What PostgreSQL would tidy away is kept (dead rows, WAL), for the leak canary looks at every byte. Every
-Python process that is started loads ``guard/sitecustomize.py``, which refuses and notes down each
-attempt to reach anything but this machine.
+What PostgreSQL would tidy away is kept (dead rows, WAL), for the leak canary looks at every byte.
+Every Python process that is started loads ``guard/sitecustomize.py``, which refuses and notes down
+each attempt to reach anything but this machine.
 """
 
 import os
@@ -67,9 +67,7 @@ class Stack:
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of a process that runs flows."""
-        client = client_environment(
-            os.environ, api_url=self.api_url, home=Home.open(self.home)
-        )
+        client = client_environment(os.environ, api_url=self.api_url, home=Home.open(self.home))
         paths = (GUARD, TESTS, TESTS / "flows", TESTS / "database", TESTS.parent)
         return {
             **client,
@@ -124,11 +122,13 @@ def stack() -> Iterator[Stack]:
     environment = {**os.environ, "PYTHONPATH": str(GUARD), "GUARD_FILE": str(folder / "attempts")}
     wanted = Wanted(home=folder / "home", environment=environment)
     try:
-        with EmbeddedPostgres(wanted.home, settings=SETTINGS) as postgres:
-            with running(wanted, prefect=True) as where:
-                made = Stack(folder=folder, where=where, postgres=postgres)
-                made.keep_uncompressed("prefect")
-                yield made
+        with (
+            EmbeddedPostgres(wanted.home, settings=SETTINGS) as postgres,
+            running(wanted, prefect=True) as where,
+        ):
+            made = Stack(folder=folder, where=where, postgres=postgres)
+            made.keep_uncompressed("prefect")
+            yield made
     finally:
         change.undo()
         shutil.rmtree(folder, ignore_errors=True)
@@ -141,20 +141,27 @@ def in_this_process(stack: Stack, variables: Mapping[str, str]) -> Iterator[Call
     Args:
         variables: The CUSTODY_* variables of the installation.
     """
+    from prefect.flow_engine import FlowRunEngine  # noqa: PLC0415
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings  # noqa: PLC0415
 
     from config.installation import open_installation  # noqa: PLC0415
+    from custody.cli.prefect_process import drain  # noqa: PLC0415
     from tasks.context import custody  # noqa: PLC0415
 
     change = pytest.MonkeyPatch()
     for name, value in {**variables, "PREFECT_API_URL": stack.api_url}.items():
         change.setenv(name, value)
+    # The end of a run waits a second for its heartbeat.
+    change.setattr(FlowRunEngine, "heartbeat_seconds", None)
     prefect_home = Home.open(stack.home).prefect
     open_installation.cache_clear()
     custody.cache_clear()
     try:
         with temporary_settings({PREFECT_API_URL: stack.api_url, PREFECT_HOME: prefect_home}):
-            yield custody
+            try:
+                yield custody
+            finally:
+                drain()  # while the server still takes what Prefect wants to tell it
     finally:
         open_installation.cache_clear()
         custody.cache_clear()

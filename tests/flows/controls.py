@@ -1,4 +1,4 @@
-"""What the sweep must find: marks of their own, put on purpose where customers' values must not be."""
+"""What the sweep must find: marks put on purpose where customers' values must not be."""
 
 import base64
 import gzip

@@ -20,8 +20,7 @@ _PARAMETERS: Final = (
     "SELECT set_config(:value, 'x', true)",
     "SELECT custody.nothing(:value)",
     # The row is refused before it is written, and the server's message quotes all of it.
-    "INSERT INTO customers (id, state, generation, created_at)"
-    " VALUES (gen_random_uuid(), :value, 1, now())",
+    "INSERT INTO customers (id, state) VALUES (gen_random_uuid(), :value)",
 )
 _LITERALS: Final = (
     "SELECT '{value}'::integer",

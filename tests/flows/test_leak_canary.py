@@ -1,9 +1,9 @@
 """The leak canary (threats T1 to T5): every byte of every store, and not one marked value in it.
 
-Two hundred customers go through all five stages, which fail at every step before they succeed. Then
-Prefect's database, its files and logs, custody's databases with their dead rows, write-ahead log and
-statistics, the server's log, temporary folders and everything printed are searched, before any VACUUM.
-What must be found is planted beside them, under marks of its own.
+Two hundred customers go through all five stages, which fail at every step before they succeed.
+Then Prefect's database, its files and logs, custody's databases with their dead rows, write-ahead
+log and statistics, the server's log, temporary folders and everything printed are searched, before
+any VACUUM. What must be found is planted beside them, under marks of its own.
 """
 
 import json
@@ -76,9 +76,7 @@ def write_policy(folder: Path, partner: pyrage.x25519.Identity) -> Path:
     recipients = policy / "recipients.yaml"
     text = recipients.read_text(encoding="utf-8")
     key = next(line for line in text.splitlines() if line.strip().startswith("key: age1"))
-    recipients.write_text(
-        text.replace(key, f"    key: {partner.to_public()}", 1), encoding="utf-8"
-    )
+    recipients.write_text(text.replace(key, f"    key: {partner.to_public()}", 1), encoding="utf-8")
     return policy
 
 
@@ -187,15 +185,29 @@ def use_the_command_line(stack: Stack, folder: Path) -> None:
     write_csv(file, [spoilt(person.row(), person.number) for person in IN_CSV[:20]], "gb18030")
     person = PEOPLE[30]
     commands = {
-        "ingest": (0, "ingest", str(file), "--source", "legacy_customers"),
+        "ingest": (5, "ingest", str(file), "--source", "legacy_customers"),
         "missing": (2, "ingest", f"{file}.missing", "--source", "legacy_customers"),
-        "find": (0, "customer", "find", "--reference", f"resident_id={person.resident_id}"),
-        "unknown": (3, "customer", "find", "--reference", f"resident_id={PEOPLE[0].card}"),
+        "find": (
+            0,
+            "customer",
+            "find",
+            "--reference",
+            f"resident_id={person.resident_id}",
+            "--source",
+            "legacy_customers",
+        ),
+        "unknown": (
+            2,
+            "customer",
+            "find",
+            "--reference",
+            f"resident_id={PEOPLE[0].card}",
+            "--source",
+            "legacy_customers",
+        ),
     }
     running = {
-        name: stack.start(
-            "-m", "custody.cli.main", *words, CUSTODY_POLICY=str(folder / "policy")
-        )
+        name: stack.start("-m", "custody.cli.main", *words, CUSTODY_POLICY=str(folder / "policy"))
         for name, (_, *words) in commands.items()
     }
     for name, process in running.items():
@@ -238,14 +250,21 @@ def test_the_stages_succeeded_and_failed_at_every_step(swept: Swept) -> None:
     assert done["forced_errors"] >= 30
     failed = {label.partition(":")[0] for label in done["failed"]}
     assert failed == STEPS
-    assert len(done["failed"]) >= 90
+    assert len(done["failed"]) >= 64
 
 
 STEPS = {
     *("examine_source", "open_batch", "ingest_span", "close_batch"),
     *("claim_store", "store_span", "finish_store"),
     *("take_request", "decide", "grant", "deliver_package"),
-    *("expire_quarantine", "take_plan", "claim_plan", "erase_chunk", "verify_absence", "certify_destruction"),
+    *(
+        "expire_quarantine",
+        "take_plan",
+        "claim_plan",
+        "erase_chunk",
+        "verify_absence",
+        "certify_destruction",
+    ),
 }
 
 
@@ -255,7 +274,9 @@ def test_every_step_of_every_flow_is_among_those_that_failed() -> None:
     from tasks import destroy, ingest, requests  # noqa: PLC0415
 
     modules = (destroy, ingest, requests)
-    known = {name for one in modules for name, value in vars(one).items() if isinstance(value, Task)}
+    known = {
+        name for one in modules for name, value in vars(one).items() if isinstance(value, Task)
+    }
     assert known == STEPS
 
 
@@ -278,6 +299,12 @@ def test_no_value_of_a_customer_is_anywhere(swept: Swept, record_property: Any) 
     print(swept.seconds, sweep.searched, sweep.files)  # noqa: T201
     assert sweep.searched > 100_000_000
     assert not sweep.hits, sweep.report()
+
+
+def test_no_process_tried_to_leave_this_machine(swept: Swept, stack: Stack) -> None:
+    """Threats T29; the guard is proved in test_network.py."""
+    assert swept.done["failed"]
+    assert not stack.attempts.exists(), stack.attempts.read_text(encoding="utf-8")[:4000]
 
 
 def test_the_package_opens_with_the_partners_key_alone(
