@@ -11,6 +11,7 @@ from pathlib import Path
 from config.settings import Settings, load_settings, wanted
 from custody.acts.context import Custody
 from custody.acts.setup import Places, open_custody
+from custody.embedded.launch import forbid_core_dumps
 from custody.embedded.runtime import Running, running
 from custody.policy.load import load_policy
 
@@ -37,7 +38,8 @@ def places(settings: Settings, where: Running) -> Places:
 
 
 def open_with(settings: Settings, where: Running) -> Custody:
-    """Open the installation on servers that are running."""
+    """Open the installation on servers that are running; from then on, no core dumps."""
+    forbid_core_dumps()
     return open_custody(
         places(settings, where),
         load_policy(policy_folder(settings)),

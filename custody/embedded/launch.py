@@ -85,10 +85,15 @@ def _become_account() -> None:
     _call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
 
 
+def forbid_core_dumps() -> None:
+    """Let this process leave no image of its memory on a disk: keys are in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main(arguments: list[str]) -> None:
     """Turn into the program; returns only by raising."""
     identity, death_signal, *command = arguments
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_core_dumps()
     os.umask(0o077)
     if identity == Identity.NAMESPACE:
         _enter_namespace()

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
+from custody.embedded.launch import forbid_core_dumps
 from custody.embedded.locks import open_lock
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -128,5 +129,6 @@ def detach() -> None:
 
 
 if __name__ == "__main__":
+    forbid_core_dumps()
     detach()
     sys.exit(keep(Order.parse(sys.argv[1:])))
