@@ -15,6 +15,7 @@ from custody.acts.transfer import decide_transfer, deliver
 from custody.acts.use import decide_use, grant_use
 from custody.counts import count_codes
 from custody.decision import Decision, Verdict
+from custody.errors import UsageError
 from custody.identifiers import GRANT, REQUEST, read_id, show_id
 from tasks.artifacts import publish
 from tasks.border import step
@@ -53,8 +54,14 @@ class RequestWork:
 
 @step
 def take_request(kind: str, request_id: str, draft: UseDraft | TransferDraft | None) -> RequestWork:
-    """Take up a request that was filed, or keep what the run form says as an unsigned draft."""
-    if not request_id and draft is not None:
+    """Take up a request that was filed, or keep what the run form says as an unsigned draft.
+
+    Raises:
+        UsageError: The form names no request and drafts none, or does both.
+    """
+    if bool(request_id) is (draft is not None):
+        raise UsageError("either name a request that was filed, or fill in a draft", kind)
+    if draft is not None:
         ask = draft.ask(custody().now(), custody().zone)
         request_id = show_id(REQUEST, requests.file_request(custody(), actor(), ask, None))
     _, state = request_views.request_state(custody(), read_id(REQUEST, request_id))

@@ -38,6 +38,7 @@ def runs(firm: Firm, chinook: Path) -> dict[str, str]:  # noqa: ARG001 - the fir
         "unknown plan": firm.start("destroy", plan_id=f"plan_{UNKNOWN}"),
         "unknown request": firm.start("use", request_id=f"req_{UNKNOWN}"),
     }
+    started["empty form"] = firm.start("transfer")
     started["tampered with"] = firm.start("use", request_id=f"req_{UNKNOWN}")
     firm.ended(started["ingest"])
     started["store"] = firm.start("store", batch_id=firm.batch("chinook_customers"))

@@ -113,6 +113,12 @@ def test_an_unknown_identifier_fails_the_run_and_names_it(
     assert [event for event, _ in firm.ledger(run["id"])] == ["run:flow:started", "run:flow:ended"]
 
 
+def test_an_empty_form_says_what_is_missing(firm: Firm, runs: dict[str, str]) -> None:
+    run = firm.run(runs["empty form"])
+    assert run["state_type"] == "FAILED"
+    assert "either name a request that was filed, or fill in a draft" in run["state"]["message"]
+
+
 @pytest.mark.parametrize(("stage", "parameters"), WRONG)
 def test_wrong_parameters_are_refused_and_kept_nowhere(
     firm: Firm, stage: str, parameters: Document
