@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -61,12 +62,14 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except DBAPIError as error:
+        raise _without_values(error.orig) from None
+    except psycopg.Error as error:  # of a COPY, which SQLAlchemy does not see
         raise _without_values(error) from None
     except SQLAlchemyError as error:
         raise DatabaseError(type(error).__name__) from None
 
 
-def _without_values(error: DBAPIError) -> DatabaseError:
-    sqlstate = getattr(error.orig, "sqlstate", None) or "connection"
-    diagnosis = getattr(error.orig, "diag", None)
+def _without_values(error: BaseException | None) -> DatabaseError:
+    sqlstate = getattr(error, "sqlstate", None) or "connection"
+    diagnosis = getattr(error, "diag", None)
     return DatabaseError(sqlstate, getattr(diagnosis, "constraint_name", None) or "")

@@ -195,3 +195,22 @@ def test_no_value_leaves_with_an_error_of_the_database(
     engine.dispose()
     assert find_forms(CUSTOMERS, shown(error)) == set()
     assert isinstance(error, DatabaseError if translated else UnexpectedError)
+
+
+def test_an_error_of_copy_is_translated_too(scratch: str) -> None:
+    """SQLAlchemy does not see COPY, so it does not wrap what goes wrong in it."""
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(scratch))
+
+    def fail(value: str) -> object:
+        with transaction(engine) as connection:
+            raw = connection.connection.cursor()
+            with raw.copy("COPY public.scratch (name) FROM STDIN") as copy:  # type: ignore[attr-defined]
+                copy.write_row([value])
+                copy.write_row([value])
+        return None
+
+    error = raised(withholding, fail)
+    engine.dispose()
+    assert isinstance(error, DatabaseError)
+    assert (error.sqlstate, error.constraint) == ("23505", "scratch_name_key")
+    assert find_forms(CUSTOMERS, shown(error)) == set()
