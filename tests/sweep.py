@@ -68,8 +68,9 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Where a marker was found, in which form, and what stands around it."""
+    """Where which core was found, in which form, and what stands around it."""
 
+    core: Core
     place: str
     form: str
     around: str = field(compare=False)
@@ -77,18 +78,23 @@ class Hit:
 
 @dataclass
 class Sweep:
-    """A search for one core, and how much it has looked at."""
+    """A search for some cores at once, and how much it has looked at."""
 
-    core: Core
+    cores: tuple[Core, ...]
     searched: int = 0
     files: int = 0
     hits: set[Hit] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._forms: dict[bytes, str] = {}
-        for name, needle in self.core.forms():
-            self._forms.setdefault(needle, name)
-        self._escapes = self.core.escapes()
+        self._forms: dict[bytes, tuple[Core, str]] = {}
+        for core in self.cores:
+            for name, needle in core.forms():
+                self._forms.setdefault(needle, (core, name))
+        self._escapes = {core: core.escapes() for core in self.cores}
+
+    def found(self, core: Core) -> set[Hit]:
+        """Return the hits of one core."""
+        return {hit for hit in self.hits if hit.core == core}
 
     def folder(self, folder: Path, *, label: str = "") -> None:
         """Search every file below a folder, and the names of its files."""
@@ -129,30 +135,31 @@ class Sweep:
         self._look(content, place, 0)
 
     def _look(self, content: bytes | mmap.mmap, place: str, depth: int) -> None:
-        for needle, form in self._forms.items():
+        for needle, (core, form) in self._forms.items():
             at = content.find(needle)
             if at >= 0:
-                self._hit(place, form, content, at)
-        found = self._escapes.search(content)
-        if found:
-            self._hit(place, "escapes", content, found.start())
+                self._hit(core, place, form, content, at)
+        for core, escapes in self._escapes.items():
+            found = escapes.search(content)
+            if found:
+                self._hit(core, place, "escapes", content, found.start())
         if depth < _DEEPEST:
             for form, unpacked in _unpacked(content):
                 self._look(unpacked, f"{place} > {form}", depth + 1)
 
-    def _hit(self, place: str, form: str, content: bytes | mmap.mmap, at: int) -> None:
+    def _hit(self, core: Core, place: str, form: str, content: bytes | mmap.mmap, at: int) -> None:
         around = content[max(0, at - 80) : at + 80]
-        self.hits.add(Hit(place, form, repr(around)))
+        self.hits.add(Hit(core, place, form, repr(around)))
 
-    def report(self) -> str:
-        """Return the hits, one a line."""
-        lines = [f"{hit.place} [{hit.form}] {hit.around}" for hit in self.hits]
+    def report(self, core: Core) -> str:
+        """Return the hits of one core, one a line."""
+        lines = [f"{hit.place} [{hit.form}] {hit.around}" for hit in self.found(core)]
         return "\n".join(sorted(lines)[:40])
 
 
 def find_forms(core: Core, contents: Iterable[bytes]) -> set[str]:
     """Return the forms in which a core stands in some bytes."""
-    sweep = Sweep(core)
+    sweep = Sweep((core,))
     for content in contents:
         sweep.content(content, "")
     return {hit.form for hit in sweep.hits}

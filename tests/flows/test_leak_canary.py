@@ -61,8 +61,7 @@ class Swept:
 
     done: dict[str, Any]
     output: str
-    customers: Sweep
-    planted: Sweep
+    sweep: Sweep
     folder: Path
     seconds: dict[str, float]
 
@@ -153,20 +152,17 @@ def swept(stack: Stack, legacy_url: str, partner: pyrage.x25519.Identity) -> Swe
     use_the_command_line(stack, folder)
     driven = monotonic()
     plant_in_postgres(stack)
-    customers, planted = Sweep(CUSTOMERS), Sweep(PLANTED)
+    sweep = Sweep((CUSTOMERS, PLANTED))
     for label, content in dumps(stack):
-        customers.content(content, label)
-        planted.content(content, label)
-    for sweep in (customers, planted):
-        sweep.folder(stack.home)
-        sweep.new_files(Path("/tmp"), since, apart_from=stack.folder)  # noqa: S108
-        sweep.new_files(Path("/dev/shm"), since, apart_from=stack.folder)  # noqa: S108
+        sweep.content(content, label)
+    sweep.folder(stack.home)
+    for shared in ("/tmp", "/dev/shm"):  # noqa: S108
+        sweep.new_files(Path(shared), since, apart_from=stack.folder)
     ended = monotonic()
     return Swept(
         done=json.loads((folder / "done.json").read_text(encoding="utf-8")),
         output=outcome.stdout + outcome.stderr,
-        customers=customers,
-        planted=planted,
+        sweep=sweep,
         folder=folder,
         seconds={"drive": driven - began, "sweep": ended - driven},
     )
@@ -288,17 +284,17 @@ def test_wrong_parameters_never_reach_prefect(swept: Swept) -> None:
 @pytest.mark.parametrize("control", EXPECTED)
 def test_a_planted_mark_is_found(swept: Swept, control: str) -> None:
     place, form = EXPECTED[control]
-    found = {(hit.place, hit.form) for hit in swept.planted.hits}
+    found = {(hit.place, hit.form) for hit in swept.sweep.found(PLANTED)}
     assert any(place in where and form == how for where, how in found), sorted(found)
 
 
 def test_no_value_of_a_customer_is_anywhere(swept: Swept, record_property: Any) -> None:
-    sweep = swept.customers
+    sweep = swept.sweep
     record_property("megabytes", sweep.searched // 1_000_000)
     record_property("files", sweep.files)
     print(swept.seconds, sweep.searched, sweep.files)  # noqa: T201
     assert sweep.searched > 100_000_000
-    assert not sweep.hits, sweep.report()
+    assert not sweep.found(CUSTOMERS), sweep.report(CUSTOMERS)
 
 
 def test_no_process_tried_to_leave_this_machine(swept: Swept, stack: Stack) -> None:

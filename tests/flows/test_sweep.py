@@ -67,6 +67,6 @@ def test_noise_holds_no_marker() -> None:
 
 def test_names_of_files_are_searched_too(tmp_path: Path) -> None:
     (tmp_path / f"{HANZI}.csv").touch()
-    sweep = Sweep(CUSTOMERS)
+    sweep = Sweep((CUSTOMERS,))
     sweep.folder(tmp_path)
     assert {hit.form for hit in sweep.hits} == {"utf-8"}
