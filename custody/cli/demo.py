@@ -1,4 +1,4 @@
-"""``custody demo``: synthetic customers, or Chinook, through all five stages, with nothing set up."""
+"""``custody demo``: synthetic customers, or Chinook, through all five stages, with no set-up."""
 
 import sys
 import time
