@@ -211,13 +211,17 @@ def hold_once(custody: Custody, index: int, record_id: UUID | None = None) -> No
 
 
 def events(custody: Custody) -> None:
-    """Withdraw, hold, and end a relationship."""
+    """Withdraw and hold."""
     withdraw_once(custody, LEAVES, SERVICE)
     withdraw_once(custody, LEAVES_CARE, CARE)
     withdraw_once(custody, LEAVES_HELD, SERVICE)
     hold_once(custody, LEAVES_HELD)
     hold_once(custody, HELD)
     hold_once(custody, RECORD_HELD, _oldest_record(custody, RECORD_HELD))
+
+
+def ends(custody: Custody) -> None:
+    """End two relationships."""
     for index in (ENDS, 0):
         customer_id = require_customer(custody, index)
         record_event(custody, TESTER, customer_id, "relationship_ended", date(2026, 6, 30))
@@ -270,7 +274,9 @@ def chapters(files: Mapping[str, File]) -> Sequence[tuple[str, Act]]:
         ("consents", ingesting(files, "consents")),
         ("first", ingesting(files, "first", "contracts")),
         ("second", ingesting(files, "second", "enquiries")),
-        ("store", storing(files, "first", "contracts", "second", "enquiries")),
+        ("store", storing(files, "first", "contracts")),
+        ("overlap", storing(files, "second", "enquiries")),
         ("events", events),
+        ("ends", ends),
         ("destroy", purge),
     )

@@ -28,7 +28,7 @@ def site(_templates: EmbeddedPostgres, tmp_path: Path) -> Iterator[Site]:
     """Tell the story up to its events, and destroy nothing yet."""
     with founded(_templates, tmp_path) as site:
         with site.opened() as custody:
-            for _, act in chapters(write_files(tmp_path / "files"))[:4]:
+            for _, act in chapters(write_files(tmp_path / "files"))[:5]:
                 act(custody)
         yield site
 

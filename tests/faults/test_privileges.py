@@ -20,8 +20,10 @@ REFUSED = (
     *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in LEDGER),
     *(f"LOCK TABLE {table} IN EXCLUSIVE MODE" for table in LEDGER),
     "SELECT * FROM ledger.head FOR UPDATE",
-    ("INSERT INTO ledger.entries (seq, at, event, body, previous, hash)"
-    " VALUES (1, now(), 'a:b', '', '', '')"),
+    (
+        "INSERT INTO ledger.entries (seq, at, event, body, previous, hash)"
+        " VALUES (1, now(), 'a:b', '', '', '')"
+    ),
     "INSERT INTO ledger.head (seq, hash) VALUES (0, '')",
     "CREATE TABLE ledger.more (a text)",
     "CREATE TABLE custody.more (a text)",
@@ -31,12 +33,16 @@ REFUSED = (
     "CREATE EXTENSION pg_stat_statements",
     "CREATE ROLE more",
     "CREATE FUNCTION custody.sha256(bytea) RETURNS bytea LANGUAGE sql AS 'SELECT $1'",
-    ("CREATE OR REPLACE FUNCTION ledger.append(new_event text, new_body text) RETURNS bigint"
-    " LANGUAGE sql AS 'SELECT 1::bigint'"),
+    (
+        "CREATE OR REPLACE FUNCTION ledger.append(new_event text, new_body text) RETURNS bigint"
+        " LANGUAGE sql AS 'SELECT 1::bigint'"
+    ),
     "ALTER FUNCTION ledger.append SET search_path = public",
     "DROP FUNCTION ledger.append",
-    ("CREATE TRIGGER quiet BEFORE INSERT ON ledger.entries"
-    " EXECUTE FUNCTION suppress_redundant_updates_trigger()"),
+    (
+        "CREATE TRIGGER quiet BEFORE INSERT ON ledger.entries"
+        " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    ),
     "CREATE RULE quiet AS ON INSERT TO ledger.entries DO INSTEAD NOTHING",
     "ALTER TABLE custody.records DETACH PARTITION custody.records_open",
     "ALTER TABLE custody.records ALTER general SET STATISTICS 100",
@@ -130,8 +136,10 @@ def test_a_temporary_table_does_not_hijack_the_ledger(databases: Databases) -> N
     with transaction(engine) as connection:
         for statement in (
             "CREATE TEMPORARY TABLE head (only_one boolean, seq bigint, hash bytea)",
-            ("CREATE TEMPORARY TABLE entries (seq bigint, at timestamptz, event text, body text,"
-            " previous bytea, hash bytea)"),
+            (
+                "CREATE TEMPORARY TABLE entries (seq bigint, at timestamptz, event text, body text,"
+                " previous bytea, hash bytea)"
+            ),
             "INSERT INTO head VALUES (true, 41, '')",
             "SET search_path = pg_temp, ledger, custody",
         ):
