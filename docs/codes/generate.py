@@ -3,7 +3,6 @@
 python docs/codes/generate.py
 """
 
-
 import sys
 from pathlib import Path
 
