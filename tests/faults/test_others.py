@@ -90,7 +90,8 @@ def test_a_careless_erasure_touches_others(site: Site, monkeypatch: pytest.Monke
     def careless(connection: Connection, ids: list[object]) -> int:
         connection.execute(
             text(
-                "DELETE FROM search_index WHERE get_byte(tag, 0) % 4 IN (SELECT get_byte(tag, 0) % 4"
+                "DELETE FROM search_index WHERE get_byte(tag, 0) % 4 IN"
+                " (SELECT get_byte(tag, 0) % 4"
                 " FROM search_index WHERE record_id = ANY(:ids))"
             ),
             {"ids": list(ids)},
