@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
-from custody.acts.proof import session_reasons, signed_by, verify_session
+from custody.acts.proof import refusal, session_reasons, signed_by, verify_session
 from custody.acts.request_state import recompute, require_request
 from custody.acts.reveal import Revealed, reveal
 from custody.acts.sifting import sift
@@ -74,7 +74,8 @@ def read(
     """Return what a grant lets its holder see.
 
     1. The session's signature covers grant, customers and limit
-    (:func:`custody.approval.read_digest`). 2. The grant is the reader's, not revoked, not over.
+    (:func:`custody.approval.read_digest`). 2. The grant is the reader's, not revoked, not over,
+    and permits what its request asked for.
     3. What may no longer be seen is left out. 4. Per chunk, session and grant are checked again
     in the transaction whose ledger entry precedes the plaintext.
 
@@ -108,7 +109,20 @@ def _permit(
         raise RefusedError(show_id(GRANT, grant_id), tuple(reasons))
     row = require_request(requests.find_request(connection, grant.request_id))
     request = recompute(connection, custody, row)
+    _require_as_asked(grant, request)
     return _Permission(token=token, person=person, grant=grant, request=request)
+
+
+def _require_as_asked(grant: Grant, request: Request) -> None:
+    """Refuse a grant that permits anything else than its request, whose digest was approved.
+
+    Raises:
+        RefusedError: It was changed since (`digest_mismatch`).
+    """
+    granted = (grant.staff_id, grant.dataset, grant.purpose, dict(grant.fields), grant.until)
+    asked = (request.requester, request.dataset, request.purpose, dict(request.fields))
+    if granted != (*asked, request.until):
+        raise refusal(show_id(GRANT, grant.id), "digest_mismatch")
 
 
 def _choose(
@@ -132,6 +146,7 @@ def _reveal(
         reasons += _reasons(custody, permission.person, grant)
         if reasons:
             raise RefusedError(permission.shown, tuple(reasons))
+        _require_as_asked(grant, permission.request)
 
     revealed = reveal(
         custody,

@@ -36,6 +36,7 @@ UntilOption = Annotated[
 StateOption = Annotated[str | None, typer.Option(help="Only requests in this state.")]
 
 _DEFAULT_DAYS = 7
+_FIRST_YEAR, _LAST_YEAR = 1900, 2999
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,12 +198,15 @@ def _end_of(custody: "Custody", until: str | None) -> datetime:
 
 
 def read_day(given: str) -> date:
-    """Return a day from ``YYYY-MM-DD``.
+    """Return a day from ``YYYY-MM-DD``, in a year of which a retention period can still be counted.
 
     Raises:
         UsageError: It is none.
     """
     try:
-        return date.fromisoformat(given)
+        day = date.fromisoformat(given)
     except ValueError:
         raise UsageError("a day is written YYYY-MM-DD", given) from None
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise UsageError(f"a day lies in the years {_FIRST_YEAR} to {_LAST_YEAR}", given)
+    return day

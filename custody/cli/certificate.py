@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 app = Group("certificate", "Certificates of destruction: show, verify.")
 Document = dict[str, object]
-_SIGNED = frozenset({"body", "signature", "public_key"})
+_PROOF = frozenset({"body", "signature"})
+_SIGNED = _PROOF | {"public_key"}
 
 
 @app.offers("show")
@@ -58,6 +59,7 @@ def verify(
     except ValueError:
         raise UsageError("signature and key are written in hexadecimal") from None
     said = verify_certificate(str(document["body"]), signature, key_bytes)
+    _require_unaltered(document, said)
     facts = {name: said[name] for name in ("certificate", "plan", "as_of", "issued_at", "part")}
     show({**facts, "public_key": key, "outcomes": said["outcomes"]}, "certificate_good")
 
@@ -82,13 +84,25 @@ def certificate_document(custody: "Custody", shown: str) -> Document:
     return {
         "certificate": show_id(CERTIFICATE, found.id),
         "plan": show_id(PLAN, found.plan_id),
-        "issued_at": found.issued_at,
+        "issued_at": said["issued_at"],
         **{name: said[name] for name in ("as_of", "part", "method", "installation", "policy")},
         "public_key": said["public_key"],
         "signature": bytes(found.signature).hex(),
         "body": found.body,
         **{name: said[name] for name in ("outcomes", "by_dataset", "verified_absent", "statement")},
     }
+
+
+def _require_unaltered(document: Document, said: Document) -> None:
+    """Refuse a document that tells its reader anything else than the signed body does.
+
+    Raises:
+        UsageError: It does; the places are named.
+    """
+    beside = document.keys() - _PROOF
+    altered = sorted(n for n in beside if n not in said or document[n] != said[n])
+    if altered:
+        raise UsageError("the certificate does not say what was signed", ", ".join(altered))
 
 
 def _read(file: Path) -> Document:

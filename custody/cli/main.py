@@ -35,7 +35,7 @@ from custody.cli import (
     verify,
     vote,
 )
-from custody.cli.faults import report
+from custody.cli.faults import EXIT_INTERRUPTED, report
 from custody.cli.groups import Group
 from custody.cli.manner import Manner, speak, take_manner
 from custody.errors import CustodyError
@@ -100,6 +100,8 @@ def run(given: Sequence[str]) -> int:
         return report(error)
     except Exception as error:  # noqa: BLE001 - the border to people: its text may hold values
         return report(error)
+    if outcome == EXIT_INTERRUPTED:  # what Typer makes of Ctrl-C, without a word
+        return report(KeyboardInterrupt())
     return outcome if isinstance(outcome, int) else 0
 
 

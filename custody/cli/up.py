@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from custody.embedded.runtime import Running
 
 _UP: Final = "up"
+_LOCK: Final = "up.lock"
 _START_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 90.0
 _FOREVER: Final = 3600.0
@@ -78,7 +79,7 @@ def _stay(settings: "Settings", *, no_worker: bool) -> None:
 
     home = Home.open(settings.home)
     note("starting_up")
-    with _alone(settings), as_prefect_client(settings, worker=not no_worker) as where:
+    with _alone(home.run), as_prefect_client(settings, worker=not no_worker) as where:
         migrate_databases(where)
         if no_worker:
             _make_pool(str(where.prefect_api_url), settings)
@@ -95,7 +96,7 @@ def _stay(settings: "Settings", *, no_worker: bool) -> None:
 
 
 @contextmanager
-def _alone(settings: "Settings") -> Iterator[None]:
+def _alone(run: Path) -> Iterator[None]:
     """Be the one ``custody up`` of this home for the length of a block.
 
     Raises:
@@ -103,7 +104,7 @@ def _alone(settings: "Settings") -> Iterator[None]:
     """
     from custody.embedded.locks import open_lock, try_lock
 
-    descriptor = open_lock(_lock_file(settings))
+    descriptor = open_lock(run / _LOCK)
     try:
         if not try_lock(descriptor):
             raise UsageError("custody up runs in this home already")
@@ -180,4 +181,4 @@ def _pid_file(settings: "Settings") -> Path:
 
 
 def _lock_file(settings: "Settings") -> Path:
-    return settings.home / "run" / f"{_UP}.lock"
+    return settings.home / "run" / _LOCK

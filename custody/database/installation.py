@@ -13,6 +13,7 @@ _ADD = text(
     " VALUES (:id, :created_at, :synthetic, :zone)"
 )
 _FIND = text("SELECT id, created_at, synthetic, zone FROM installation")
+_IS_MIGRATED = text("SELECT to_regclass('custody.installation') IS NOT NULL")
 _REMEMBER = text(
     "INSERT INTO policy_versions (digest, loaded_at, documents)"
     " VALUES (:digest, :at, CAST(:documents AS jsonb)) ON CONFLICT (digest) DO NOTHING"
@@ -38,7 +39,9 @@ def add_installation(connection: Connection, installation: Installation) -> None
 
 
 def find_installation(connection: Connection) -> Installation | None:
-    """Return the installation, None where none was created yet."""
+    """Return the installation, None where none was created yet, or not even the tables were."""
+    if not connection.execute(_IS_MIGRATED).scalar_one():
+        return None
     row = connection.execute(_FIND).one_or_none()
     return None if row is None else Installation(**row._mapping)
 

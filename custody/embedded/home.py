@@ -44,10 +44,10 @@ class Home:
         may have named ``/tmp`` or ``/``.
 
         Raises:
-            HomeUnusableError: It is a link, somebody else's, or holds something else.
+            HomeUnusableError: It cannot be made, is a link, somebody else's, or holds other things.
         """
         path = path.expanduser().absolute()
-        path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        _make(path)
         _require_own_folder(path)
         mark = path / MARK
         if not mark.exists():
@@ -140,6 +140,13 @@ def is_private_folder(path: Path) -> bool:
         and state.st_uid == os.geteuid()
         and stat.S_IMODE(state.st_mode) == PRIVATE
     )
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    except OSError:
+        raise HomeUnusableError("home cannot be made, or is no folder", str(path)) from None
 
 
 def _require_own_folder(path: Path) -> None:

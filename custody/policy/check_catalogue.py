@@ -22,6 +22,7 @@ def check_catalogue(drafts: Drafts) -> Iterator[Problem]:
             yield from _check_values(field_entry, field)
             yield from _check_range(field_entry, field)
             yield from _check_level(field_entry, field)
+            yield from _check_mask(field_entry, field)
     yield from _check_references(drafts)
 
 
@@ -107,6 +108,14 @@ def _check_level(entry: Entry, field: FieldShape) -> Iterator[Problem]:
     if field.sensitive_kind is not None and field.level is Level.GENERAL:
         message = f"{field.sensitive_kind} information is at least of level sensitive"
         yield entry.problem("policy_level_too_low", message, "level")
+
+
+def _check_mask(entry: Entry, field: FieldShape) -> Iterator[Problem]:
+    # Masked use asks for no approval (measures 2.4b), so a mask that hides nothing would be a way
+    # around the two people a clear use of these levels needs.
+    if field.mask == "none" and field.level is not Level.GENERAL:
+        message = f"a field of level {field.level} is never shown without a mask"
+        yield entry.problem("policy_illegal_value", message, "mask")
 
 
 def _check_references(drafts: Drafts) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ from custody.errors import UsageError
 from custody.policy import model
 from custody.retention import parse_duration
 
+LONGEST_RETENTION_YEARS: Final = 200
 START_EVENTS: Final = frozenset({"relationship_ended", "purpose_fulfilled", "service_stopped"})
 ENCODINGS: Final = frozenset({"utf-8", "gb18030"})
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -51,10 +52,13 @@ def _number(value: object) -> object:
 
 def _period(value: str) -> str:
     try:
-        parse_duration(value)
+        years, months, days = parse_duration(value)
     except UsageError:
         message = "expected a period such as P5Y, P18M or P30D"
         raise _refuse("policy_illegal_value", message) from None
+    if not 0 < years * 366 + months * 31 + days <= LONGEST_RETENTION_YEARS * 366:
+        message = f"a period lasts a day at least and {LONGEST_RETENTION_YEARS} years at most"
+        raise _refuse("policy_illegal_value", message)
     return value
 
 

@@ -1,5 +1,6 @@
 """The whole journey of five customers' information, by the command line alone."""
 
+import json
 from typing import Any
 
 import pytest
@@ -94,6 +95,10 @@ def test_a_withdrawal_is_planned_applied_and_certified(firm: Firm, taken: dict[s
     file = firm.files / "certificate.json"
     file.write_text(call("certificate", "show", plan["plan"], "--json").out, encoding="utf-8")
     assert firm.do("certificate", "verify", str(file))["certificate"] == certificate["certificate"]
+    for altered in ({"outcomes": {"destroyed": 2}}, {"issued_at": "2020-01-01"}, {"holds": 0}):
+        file.write_text(json.dumps(certificate | altered), encoding="utf-8")
+        told = firm.refuse(2, "certificate", "verify", str(file))["error"]["message"]
+        assert next(iter(altered)) in told
     assert firm.do("customer", "show", customer)["records"] == {}
 
 

@@ -151,6 +151,18 @@ def test_a_plan_of_the_future_is_not_applied_to_real_people(firm: Firm, customer
     assert "plan_in_future" in codes(firm.refuse(3, "destroy", "apply", plan["plan"]))
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2026-02-29"])
+def test_a_day_beyond_reckoning_is_wrong_usage(
+    firm: Firm, customers: str, business: str, day: str
+) -> None:
+    wish = ("--dataset", "customers", "--purpose", customers, "--masked", "name")
+    for words in (
+        ("destroy", "plan", "--as-of", day),
+        ("use", "request", *wish, "--until", day, "--session", business),
+    ):
+        assert firm.refuse(2, *words)["error"]["code"] == "usage"
+
+
 def test_rows_without_a_lawful_basis_are_refused_and_without_quality_too(
     firm: Firm, tmp_path: Path
 ) -> None:

@@ -305,3 +305,21 @@ def test_a_long_reading_goes_by_chunks(house: House) -> None:
     for limit in (0, 10_001):
         with pytest.raises(UsageError):
             house.read(grant.id, limit=limit)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "fields = jsonb_set(fields, '{resident_id}', '\"clear\"')",
+        "until = until + interval '10 years'",
+        "purpose = 'partner_service'",
+    ],
+)
+def test_a_grant_changed_in_its_table_is_not_read_under(
+    house: House, databases: Databases, change: str
+) -> None:
+    house.store([person()])
+    grant = granted(house)
+    assert house.read(grant.id).rows
+    owner(databases, f"UPDATE custody.grants SET {change}")
+    assert codes(lambda: house.read(grant.id)) == {"digest_mismatch"}

@@ -61,3 +61,10 @@ def test_a_recorded_folder_that_somebody_opened_is_not_used_again(short_tmp: Pat
     first.rmdir()
     second.rmdir()
     assert second != first
+
+
+@pytest.mark.parametrize("below", ["file", "file/home", "/proc/home"])
+def test_what_cannot_become_a_folder_is_refused(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HomeUnusableError):
+        Home.open(tmp_path / below)

@@ -80,6 +80,13 @@ CATALOGUE = (
     _one("unknown category", "catalogue", "category: basic_identity", "category: ¦b", ILLEGAL),
     _one("unknown type", "catalogue", "type: code", "type: ¦enum", ILLEGAL),
     _one("unknown detector", "catalogue", "detector: mobile", "detector: ¦radar", ILLEGAL),
+    _one(
+        "sensitive without a mask",
+        "catalogue",
+        "mask: resident_id",
+        "mask: ¦none",
+        ILLEGAL,
+    ),
     _one("unknown mask", "catalogue", "mask: name", "mask: ¦carnival", ILLEGAL),
     _one("unknown search", "catalogue", "search: [equality]", "search: [¦likeness]", ILLEGAL),
     _one(
@@ -242,6 +249,8 @@ PURPOSES = (
         MISSING,
     ),
     _one("no period", "purposes", "period: P2Y", "period: ¦2Y", ILLEGAL),
+    _one("period of no day", "purposes", "period: P2Y", "period: ¦P0D", ILLEGAL),
+    _one("period beyond calendars", "purposes", "period: P2Y", "period: ¦P8000Y", ILLEGAL),
     _one(
         "two starts",
         "purposes",

@@ -1,0 +1,52 @@
+"""A home without an installation, and a program that is interrupted: said plainly."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+COMMAND = (sys.executable, "-m", "custody.cli.main")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="cus-") as folder:
+        yield Path(folder) / "h"
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("CUSTODY_", "PREFECT_"))}
+    return kept | {"CUSTODY_HOME": str(home)}
+
+
+@pytest.mark.parametrize("words", [("status",), ("verify",), ("destroy", "plan")])
+def test_without_an_installation_the_next_step_is_to_make_one(
+    home: Path, words: tuple[str, ...]
+) -> None:
+    done = subprocess.run(
+        (*COMMAND, *words, "--json"), env=environment(home), capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert "custody init" in json.loads(done.stdout)["error"]["message"]
+
+
+def test_ctrl_c_is_one_json_document_too(home: Path) -> None:
+    started = subprocess.Popen(
+        (*COMMAND, "up", "--no-worker", "--json", "--debug"),
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert started.stderr is not None
+    while not (home / "run" / "up.lock").exists():
+        assert started.poll() is None, started.stderr.read()
+    started.send_signal(signal.SIGINT)
+    out, _ = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert json.loads(out)["error"]["code"] == "interrupted"
