@@ -51,7 +51,7 @@ class Home:
         _require_own_folder(path)
         mark = path / MARK
         if not mark.exists():
-            _require_empty(path)
+            _require_empty_or_just_marked(path, mark)
         path.chmod(PRIVATE)
         if not mark.exists():
             write_private(mark, json.dumps({"form": FORM}))
@@ -157,6 +157,9 @@ def _require_own_folder(path: Path) -> None:
         raise HomeUnusableError("home belongs to another user", str(path))
 
 
-def _require_empty(path: Path) -> None:
-    if any(path.iterdir()):
+def _require_empty_or_just_marked(path: Path, mark: Path) -> None:
+    """Refuse a folder with strange things in it; another process may be marking it right now."""
+    draft = f".{MARK}."
+    strange = [one for one in path.iterdir() if not one.name.startswith(draft)]
+    if strange and not mark.exists():
         raise HomeUnusableError("home holds other things; name an empty folder", str(path))

@@ -1,4 +1,4 @@
-"""custody.Client does by calls what the command line does by commands."""
+"""custody.Client does by calls what the command line does by commands; on the journey's firm."""
 
 import subprocess
 import sys
