@@ -107,9 +107,14 @@ def deactivate_staff(custody: Custody, actor: Actor, staff_id: UUID) -> None:
     """Let a person go: sessions end, grants and votes not yet used lose force at once (H2.3e).
 
     Running it again is success.
+
+    Raises:
+        RefusedError: Nobody would be left who may enrol; a successor is enrolled first.
     """
     with transaction(custody.data) as connection:
+        staff.lock_enrolment(connection)
         person = _require_person(staff.lock_people(connection, [staff_id]), staff_id)
+        _require_another_officer(connection, custody, person)
         if not staff.deactivate(connection, staff_id):
             return
         facts: dict[str, object] = {
@@ -118,6 +123,18 @@ def deactivate_staff(custody: Custody, actor: Actor, staff_id: UUID) -> None:
             "grants": grants.revoke_grants_of(connection, staff_id, custody.now()),
         }
         record(connection, custody, actor, "staff:deactivated", facts)
+
+
+def _require_another_officer(connection: Connection, custody: Custody, leaving: Person) -> None:
+    """Refuse to let the last officer with a key go: nobody could ever be enrolled again."""
+    keys = staff.current_keys(connection)
+    officers = {
+        one.id
+        for one in staff.list_people(connection)
+        if one.active and one.id in keys and may(custody.policy, one, OFFICER)
+    }
+    if officers == {leaving.id}:
+        raise refusal(leaving.shown, "enrolment_needs_officer")
 
 
 def unlock_token(officer: Signer, staff_id: UUID, *, installation: UUID, at: datetime) -> str:

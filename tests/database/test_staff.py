@@ -178,3 +178,10 @@ def test_the_clock_alone_never_reopens_self_enrolment(house: House) -> None:
     house.clock.now += timedelta(days=4000)
     who, key = newcomer(house, "compliance_officer")
     assert refused(house, who, key.public, None) == {"enrolment_needs_officer"}
+
+
+def test_the_last_officer_cannot_be_let_go(house: House) -> None:
+    deactivate_staff(house.custody, SHELL, house.members["sun"].id)
+    with pytest.raises(RefusedError) as refused:
+        deactivate_staff(house.custody, SHELL, house.members["li"].id)
+    assert [reason.code for reason in refused.value.reasons] == ["enrolment_needs_officer"]
