@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from custody.embedded import processes
+from custody.embedded.access import Access, find_access
 from custody.embedded.home import Home
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.embedded.processes import client_environment
@@ -59,6 +60,12 @@ class Stack:
     @property
     def api_url(self) -> str:
         return str(self.where.prefect_api_url)
+
+    @property
+    def access(self) -> Access:
+        access = find_access(Home.open(self.home))
+        assert access is not None
+        return access
 
     @property
     def attempts(self) -> Path:
@@ -142,7 +149,12 @@ def in_this_process(stack: Stack, variables: Mapping[str, str]) -> Iterator[Call
         variables: The CUSTODY_* variables of the installation.
     """
     from prefect.flow_engine import FlowRunEngine  # noqa: PLC0415
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings  # noqa: PLC0415
+    from prefect.settings import (  # noqa: PLC0415
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_HOME,
+        temporary_settings,
+    )
 
     from config.installation import open_installation  # noqa: PLC0415
     from custody.cli.prefect_process import drain  # noqa: PLC0415
@@ -153,11 +165,15 @@ def in_this_process(stack: Stack, variables: Mapping[str, str]) -> Iterator[Call
         change.setenv(name, value)
     # The end of a run waits a second for its heartbeat.
     change.setattr(FlowRunEngine, "heartbeat_seconds", None)
-    prefect_home = Home.open(stack.home).prefect
+    client = {
+        PREFECT_API_URL: stack.api_url,
+        PREFECT_API_AUTH_STRING: stack.access.password,
+        PREFECT_HOME: Home.open(stack.home).prefect,
+    }
     open_installation.cache_clear()
     custody.cache_clear()
     try:
-        with temporary_settings({PREFECT_API_URL: stack.api_url, PREFECT_HOME: prefect_home}):
+        with temporary_settings(client):
             try:
                 yield custody
             finally:

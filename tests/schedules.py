@@ -1,19 +1,35 @@
 """Ask a Prefect server for the runs that a schedule is to make, through its HTTP API only."""
 
+import os
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from custody.embedded.http import ask
+from custody.embedded import http
+from custody.embedded.access import authorization
+from custody.embedded.home import Home
 
 SECONDS = 90
 
 
-def deploy_cron(api_url: str, name: str, cron: str = "0 2 * * *") -> str:
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """The API of a home's own server, asked by somebody who may read the home."""
+
+    url: str
+    home: Path
+
+    def ask(self, path: str, body: object = None) -> Any:
+        allowed = authorization(Home.open(self.home), self.url, os.environ)
+        return http.ask(self.url, path, body, authorization=allowed)
+
+
+def deploy_cron(api: Api, name: str, cron: str = "0 2 * * *") -> str:
     """Deploy an empty flow on a cron schedule and return the deployment's identifier."""
-    flow = ask(api_url, "/flows/", {"name": name})
+    flow = api.ask("/flows/", {"name": name})
     schedule = {"cron": cron, "timezone": "Asia/Shanghai"}
-    deployment = ask(
-        api_url,
+    deployment = api.ask(
         "/deployments/",
         {
             "name": name,
@@ -24,13 +40,13 @@ def deploy_cron(api_url: str, name: str, cron: str = "0 2 * * *") -> str:
     return str(deployment["id"])
 
 
-def deployment_named(api_url: str, flow: str, name: str) -> str:
+def deployment_named(api: Api, flow: str, name: str) -> str:
     """Return the identifier of a deployment that exists already."""
-    return str(ask(api_url, f"/deployments/name/{flow}/{name}")["id"])
+    return str(api.ask(f"/deployments/name/{flow}/{name}")["id"])
 
 
 def wait_for_scheduled_runs(
-    api_url: str, deployment: str, seconds: float = SECONDS
+    api: Api, deployment: str, seconds: float = SECONDS
 ) -> list[dict[str, Any]]:
     """Return the runs in state SCHEDULED, as soon as there are any or the time is over."""
     wanted = {
@@ -39,7 +55,7 @@ def wait_for_scheduled_runs(
     }
     deadline = time.monotonic() + seconds
     while True:
-        found: list[dict[str, Any]] = ask(api_url, "/flow_runs/filter", wanted)
+        found: list[dict[str, Any]] = api.ask("/flow_runs/filter", wanted)
         if found or time.monotonic() > deadline:
             return found
         time.sleep(0.5)

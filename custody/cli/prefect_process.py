@@ -7,7 +7,7 @@ from typing import Final
 
 from config.settings import Settings, wanted
 from custody.embedded.home import Home
-from custody.embedded.processes import client_environment
+from custody.embedded.processes import become_client
 from custody.embedded.runtime import Running, running
 
 DRAIN_SECONDS: Final = 10.0
@@ -21,8 +21,7 @@ def as_prefect_client(settings: Settings, *, worker: bool = False) -> Iterator[R
     """
     with running(wanted(settings), prefect=True, worker=worker) as where:
         api_url = where.prefect_api_url or ""
-        home = Home.open(settings.home)
-        os.environ.update(client_environment(os.environ, api_url=api_url, home=home))
+        become_client(os.environ, api_url=api_url, home=Home.open(settings.home))
         os.environ["CUSTODY_HOME"] = str(settings.home)
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
         try:

@@ -100,9 +100,13 @@ def _findings() -> "list[Finding]":
 
 
 def _patient(settings: "Settings", where: "Running") -> "Patient":
+    import os
+
     from config.installation import places, policy_folder
     from config.settings import unknown_variables
+    from custody.embedded.access import authorization
     from custody.embedded.health import Patient
+    from custody.embedded.home import Home
     from custody.keys.keystore import open_keystore
     from custody.policy.load import load_policy
 
@@ -115,11 +119,13 @@ def _patient(settings: "Settings", where: "Running") -> "Patient":
         open_keystore(parts.keystore, parts.key_file, parts.passphrase)
         return str(parts.keystore)
 
+    prefect = reachable_prefect(settings)
     return Patient(
         home=settings.home,
         database_url=where.database_url,
         keys_url=where.keys_url,
-        prefect_api_url=reachable_prefect(settings),
+        prefect_api_url=prefect,
+        prefect_authorization=authorization(Home.open(settings.home), prefect or "", os.environ),
         key_file=None if settings.passphrase_file else parts.key_file,
         unknown_variables=unknown_variables(known=_known_variables()),
         loads={"policy": policy, "keystore": keystore},

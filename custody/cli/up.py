@@ -19,6 +19,7 @@ from custody.errors import CustodyError, UsageError
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from custody.embedded.home import Home
     from custody.embedded.runtime import Running
 
 _UP: Final = "up"
@@ -87,7 +88,7 @@ def _stay(settings: "Settings", *, no_worker: bool) -> None:
         _announce_what_waits(settings, where)
         write_private(_pid_file(settings), str(os.getpid()))
         try:
-            show({"ui": where.ui_url, "api": where.prefect_api_url, "home": home.path}, "is_up")
+            show(_address(home, str(where.prefect_api_url)), "is_up")
             sys.stdout.flush()
             while True:
                 time.sleep(_FOREVER)
@@ -144,8 +145,20 @@ def _detach(settings: "Settings", *, no_worker: bool) -> None:
         come = wait_until(lambda: _is_up(settings) or child.poll() is not None, _START_SECONDS)
         if not come or child.poll() is not None:
             raise NotUpError("it did not come up")
-    api_url = reachable_prefect(settings) or ""
-    show({"ui": api_url.removesuffix("/api"), "api": api_url, "home": home.path}, "is_up_detached")
+    show(_address(home, reachable_prefect(settings) or ""), "is_up_detached")
+
+
+def _address(home: "Home", api_url: str) -> dict[str, object]:
+    """Return where the UI is, and the file with the password it asks for where it is our own."""
+    from custody.embedded.access import own_access, password_file
+
+    ours = own_access(home, api_url) is not None
+    return {
+        "ui": api_url.removesuffix("/api"),
+        "password_file": password_file(home) if ours else None,
+        "api": api_url,
+        "home": home.path,
+    }
 
 
 def _make_pool(api_url: str, settings: "Settings") -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from custody.embedded.finding import Finding, Status, unreachable
 from custody.embedded.health_databases import examine_databases
@@ -32,6 +33,7 @@ class Patient:
         database_url: The data database, as the application reaches it.
         keys_url: The key database, as the application reaches it.
         prefect_api_url: Prefect's API.
+        prefect_authorization: The header with which it is asked.
         key_file: The file with the root key.
         unknown_variables: CUSTODY_* variables that nothing reads.
         loads: Things that can be loaded (``policy``, ``keystore``), each by a callable that returns
@@ -42,6 +44,7 @@ class Patient:
     database_url: str | None = None
     keys_url: str | None = None
     prefect_api_url: str | None = None
+    prefect_authorization: str = field(default="", repr=False)
     pool: str = "custody"
     key_file: Path | None = None
     unknown_variables: Sequence[str] = ()
@@ -55,7 +58,7 @@ def examine(patient: Patient) -> list[Finding]:
         *examine_versions(),
         examine_privacy("home", patient.home, PRIVATE),
         *examine_databases(patient.database_url, patient.keys_url),
-        *examine_prefect(patient.prefect_api_url, patient.pool),
+        *examine_prefect(patient),
         *examine_key_file(patient.key_file),
         *examine_loads(patient.loads),
     ]
@@ -111,15 +114,15 @@ def examine_key_file(path: Path | None) -> Iterator[Finding]:
         yield examine_privacy("key file", path, 0o600)
 
 
-def examine_prefect(api_url: str | None, pool: str) -> Iterator[Finding]:
+def examine_prefect(patient: Patient) -> Iterator[Finding]:
     """Check that Prefect answers, on which version, and that somebody works for it."""
-    if api_url is None:
+    if patient.prefect_api_url is None:
         yield Finding(
             name="prefect server", status=Status.WARN, detail="not running", next_step="custody up"
         )
         return
     try:
-        release = str(ask(api_url, "/admin/version"))
+        release = str(_ask_prefect(patient, "/admin/version"))
     except ApiUnreachableError:
         yield unreachable("prefect server")
         return
@@ -131,7 +134,7 @@ def examine_prefect(api_url: str | None, pool: str) -> Iterator[Finding]:
         detail=release,
         next_step="" if good else f"custody is tested with {wanted}",
     )
-    yield _examine_worker(api_url, pool)
+    yield _examine_worker(patient)
 
 
 def examine_loads(loads: Mapping[str, Callable[[], str]]) -> Iterator[Finding]:
@@ -148,18 +151,23 @@ def examine_loads(loads: Mapping[str, Callable[[], str]]) -> Iterator[Finding]:
             )
 
 
-def _examine_worker(api_url: str, pool: str) -> Finding:
+def _examine_worker(patient: Patient) -> Finding:
     try:
-        workers = ask(api_url, f"/work_pools/{pool}/workers/filter", {})
+        workers = _ask_prefect(patient, f"/work_pools/{patient.pool}/workers/filter", {})
     except ApiUnreachableError:
         workers = []
     online = sum(worker["status"] == "ONLINE" for worker in workers)
     return Finding(
         name="worker",
         status=Status.OK if online else Status.WARN,
-        detail=f"{online} online in pool {pool}",
+        detail=f"{online} online in pool {patient.pool}",
         next_step="" if online else "custody up; without a worker no deployment runs",
     )
+
+
+def _ask_prefect(patient: Patient, path: str, body: object = None) -> Any:  # noqa: ANN401  (JSON)
+    address = patient.prefect_api_url or ""
+    return ask(address, path, body, authorization=patient.prefect_authorization)
 
 
 def _release(text: str) -> tuple[int, ...]:

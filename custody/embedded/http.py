@@ -13,8 +13,11 @@ class ApiUnreachableError(ConnectionError):
     """Nothing that speaks Prefect's API answers there."""
 
 
-def ask(api_url: str, path: str, body: object = None) -> Any:  # noqa: ANN401  (JSON)
+def ask(api_url: str, path: str, body: object = None, *, authorization: str = "") -> Any:  # noqa: ANN401  (JSON)
     """Return the JSON answer to a GET, or to a POST when there is a body.
+
+    Args:
+        authorization: The header of that name; empty to send none.
 
     Raises:
         ApiUnreachableError: No answer, or not a good one.
@@ -23,12 +26,15 @@ def ask(api_url: str, path: str, body: object = None) -> Any:  # noqa: ANN401  (
     secure = address.scheme == "https"
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
     connection = kind(address.hostname or "", address.port, timeout=ASK_SECONDS)
+    headers = {"Content-Type": "application/json"}
+    if authorization:
+        headers["Authorization"] = authorization
     try:
         connection.request(
             "GET" if body is None else "POST",
             f"{address.path.rstrip('/')}{path}",
             body=None if body is None else json.dumps(body),
-            headers={"Content-Type": "application/json"},
+            headers=headers,
         )
         answer = connection.getresponse()
         text = answer.read()

@@ -1,6 +1,5 @@
 """Prefect's server on the embedded PostgreSQL, shared by all commands that use the home."""
 
-import json
 import signal
 import socket
 import sys
@@ -8,10 +7,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from custody.embedded.home import Home, close_to_others, write_private
+from custody.embedded.access import LOOPBACK, find_access, publish_access
+from custody.embedded.home import Home, close_to_others
 from custody.embedded.http import ApiUnreachableError, ask
 from custody.embedded.launch import Identity, command
-from custody.embedded.processes import LOOPBACK, server_environment
+from custody.embedded.processes import server_environment
 from custody.embedded.service import Program, Service
 
 NAME = "prefect"
@@ -41,7 +41,6 @@ class PrefectServer:
         self._database_url = database_url
         self._environment = environment
         self._using = using
-        self._published = self.home.run / f"{NAME}.json"
         self.service = Service(
             home=self.home, name=NAME, prepare=self._prepare, ready=self._is_ready
         )
@@ -49,7 +48,8 @@ class PrefectServer:
     @property
     def api_url(self) -> str:
         """The address of its API; valid while it runs."""
-        return f"http://{LOOPBACK}:{self._port()}/api"
+        access = find_access(self.home)
+        return access.api_url if access else ""
 
     def ensure_running(self) -> str:
         """Start it or join it, and return the address of its API.
@@ -64,23 +64,16 @@ class PrefectServer:
         """End our use; the last one waits until the server has stopped."""
         self.service.release()
 
-    def _port(self) -> int:
-        """Return the published port, 0 when there is none."""
-        try:
-            return int(json.loads(self._published.read_text(encoding="ascii"))["port"])
-        except FileNotFoundError:
-            return 0
-
     def _prepare(self) -> Program:
-        port = free_port(self._port())
-        write_private(self._published, json.dumps({"port": port}))
+        before = find_access(self.home)
+        access = publish_access(self.home, free_port(before.port if before else 0))
         server = (sys.executable, "-m", "prefect", "server", "start")
         return Program(
             command=command(Identity.SELF, signal.SIGTERM, *server),
             environment=server_environment(
                 self._environment,
                 database_url=self._database_url,
-                port=port,
+                port=access.port,
                 home=self.home,
             ),
             grace_seconds=GRACE_SECONDS,

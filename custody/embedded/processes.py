@@ -1,10 +1,10 @@
 """The environments of Prefect's processes: no calls home, no strays, no foreign settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
+from custody.embedded.access import FOREIGN, LOOPBACK, PROFILE, own_access
 from custody.embedded.home import Home
 
-LOOPBACK = "127.0.0.1"
 # Read before prefect is imported: no telemetry, and bytecode is written, or imports take minutes.
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 UNWANTED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME")
@@ -34,14 +34,28 @@ def in_home(home: Home) -> dict[str, str]:
 def client_environment(
     environment: Mapping[str, str], *, api_url: str, home: Home
 ) -> dict[str, str]:
-    """Return the environment of a process that talks to the server at ``api_url``."""
+    """Return the environment of a process that talks to the server at ``api_url``.
+
+    For the home's own server it names the profile with the word that the server asks for.
+    """
+    own = own_access(home, api_url) is not None
     return {
-        **without(environment),
+        **without(environment, *(FOREIGN if own else ())),
         **past_proxies(environment),
         **QUIET,
         **in_home(home),
         "PREFECT_API_URL": api_url,
+        **({"PREFECT_PROFILE": PROFILE} if own else {}),
     }
+
+
+def become_client(environment: MutableMapping[str, str], *, api_url: str, home: Home) -> None:
+    """Turn this process's environment into that of a client of the server at ``api_url``."""
+    wanted = client_environment(environment, api_url=api_url, home=home)
+    for name in FOREIGN:
+        if name not in wanted:
+            environment.pop(name, None)
+    environment.update(wanted)
 
 
 def server_environment(
@@ -58,11 +72,14 @@ def server_environment(
         **past_proxies(environment),
         **QUIET,
         **in_home(home),
+        "PREFECT_PROFILE": PROFILE,
         "PREFECT_API_URL": api_url,
         "PREFECT_API_DATABASE_CONNECTION_URL": database_url,
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_UI_API_URL": api_url,
+        # By default pages from anywhere may ask.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": api_url.removesuffix("/api"),
         # Where it is installed, its pages would belong to whoever was the first to start it.
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home.pages),
         # The newer interface contacts amplitude even with analytics off, see `Home.pages`.

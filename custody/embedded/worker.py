@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from custody.embedded.access import authorization
 from custody.embedded.home import Home, write_private
 from custody.embedded.http import ApiUnreachableError, ask
 from custody.embedded.launch import Identity, command
@@ -76,7 +77,12 @@ class Worker:
     def _is_ready(self) -> bool:
         try:
             name = json.loads(self._published.read_text(encoding="ascii"))["name"]
-            known = ask(self._api_url, f"/work_pools/{self.pool}/workers/filter", {})
+            known = ask(
+                self._api_url,
+                f"/work_pools/{self.pool}/workers/filter",
+                {},
+                authorization=authorization(self.home, self._api_url, self._environment),
+            )
         except (ApiUnreachableError, FileNotFoundError):
             return False
         return any(worker["name"] == name for worker in known)

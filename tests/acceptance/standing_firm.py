@@ -20,6 +20,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from owners import wait_until_none_is_left
+from schedules import Api
 
 from config.settings import Settings
 from custody.acts.context import Actor
@@ -27,6 +28,8 @@ from custody.cli.demonstration.house import House, found_house
 from custody.database.engine import transaction
 from custody.database.ledger import read_entries
 from custody.demo.legacy import Legacy, build_legacy
+from custody.embedded.access import authorization
+from custody.embedded.home import Home
 from custody.embedded.runtime import Wanted, running
 
 CUSTODY: Final = str(Path(sys.executable).parent / "custody")
@@ -54,13 +57,23 @@ class Firm:
         """Run a command as people do, and return its document."""
         return json.loads(run_custody(self.environment, *arguments, code=code).stdout)
 
+    @property
+    def api(self) -> Api:
+        """Prefect's API, for somebody who may read the home."""
+        return Api(url=self.address["api"], home=self.home)
+
+    @property
+    def authorization(self) -> str:
+        """What the API is asked with."""
+        return authorization(Home.open(self.home), self.address["api"], {})
+
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Ask Prefect's API and return the status and the answer."""
         where = urlsplit(self.address["api"])
         connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=30)
         sent = None if body is None else json.dumps(body)
         try:
-            headers = {"Content-Type": "application/json"}
+            headers = {"Content-Type": "application/json", "Authorization": self.authorization}
             connection.request(method, where.path + path, sent, headers)
             answer = connection.getresponse()
             text = answer.read()

@@ -82,11 +82,11 @@ def test_deploying_twice_doubles_nothing(firm: Firm) -> None:
 
 
 def test_the_purge_is_due_at_two_in_the_morning_in_beijing(firm: Firm) -> None:
-    deployment = deployment_named(firm.address["api"], "destroy", "destroy")
+    deployment = deployment_named(firm.api, "destroy", "destroy")
     schedule = firm.deployment("destroy")["schedules"][0]
     assert schedule["active"]
     assert schedule["schedule"]["timezone"] == "Asia/Shanghai"
-    runs = wait_for_scheduled_runs(firm.address["api"], deployment)
+    runs = wait_for_scheduled_runs(firm.api, deployment)
     assert runs
     for run in runs:
         due = datetime.fromisoformat(run["expected_start_time"]).astimezone(BEIJING)

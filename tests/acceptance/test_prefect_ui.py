@@ -8,6 +8,7 @@ import pytest
 from browser import browsing, requests_of, strangers
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from standing_firm import STAGES, Firm, wait_until
 
 pytestmark = pytest.mark.slow
@@ -39,7 +40,18 @@ class Reader:
 def reader(firm: Firm, require_program: Callable[[str], Path]) -> Iterator[Reader]:
     chromium, driver = require_program("chromium"), require_program("chromedriver")
     with browsing(chromium, driver) as browser:
-        yield Reader(browser, firm.address["ui"])
+        yield signed_in(Reader(browser, firm.address["ui"]), firm)
+
+
+def signed_in(reader: Reader, firm: Firm) -> Reader:
+    """Sign in as people do, with the line of the file that ``custody up`` names."""
+    password = Path(firm.address["password_file"]).read_text(encoding="ascii").strip()
+    reader.browser.get(reader.address)
+    fields = (By.CSS_SELECTOR, "input[type=password]")
+    wait_until(lambda: reader.browser.find_elements(*fields), bool, 40)
+    reader.browser.find_element(*fields).send_keys(password, Keys.ENTER)
+    assert reader.comes_to_show("Flow Runs", "Dashboard")
+    return reader
 
 
 def test_the_five_deployments_are_there(reader: Reader) -> None:

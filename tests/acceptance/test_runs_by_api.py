@@ -17,6 +17,7 @@ from custody.acts.overview import overview
 from custody.acts.setup import close_custody, create_installation, open_custody
 from custody.database.batches import list_batches
 from custody.database.engine import transaction
+from custody.embedded.access import password_file
 from custody.embedded.home import Home
 from custody.embedded.runtime import Running
 
@@ -69,6 +70,7 @@ def elsewhere(firm: Firm, databases: Databases, short_tmp: Path) -> Iterator[Cus
         CUSTODY_DATABASE_URL=databases.app_url,
         CUSTODY_KEYS_URL=databases.keys_url,
         PREFECT_API_URL=firm.address["api"],
+        PREFECT_API_AUTH_STRING=password_file(Home.open(firm.home)).read_text().strip(),
         CUSTODY_CHINOOK_URL=f"sqlite:///{firm.home}/demo/{CHINOOK_FILE}",
     )
     for source in ("chinook_customers", "chinook_invoices"):

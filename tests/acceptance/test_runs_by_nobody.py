@@ -104,9 +104,8 @@ def test_the_scheduled_purge_destroys_what_is_due_and_is_recorded_as_such(
 ) -> None:
     """Its time is moved to now: waiting for two in the morning would take too long."""
     held = overview(firm.house.custody).records
-    api_url = firm.address["api"]
-    deployment = deployment_named(api_url, "destroy", "destroy")
-    run_id = wait_for_scheduled_runs(api_url, deployment)[0]["id"]
+    deployment = deployment_named(firm.api, "destroy", "destroy")
+    run_id = wait_for_scheduled_runs(firm.api, deployment)[0]["id"]
     now = {"scheduled_time": datetime.now(UTC).isoformat()}
     state = {"type": "SCHEDULED", "name": "Scheduled", "state_details": now}
     firm.ask(f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from cli_firm import WORDS, Firm
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from small_firm import consents_csv, customers_csv
 
 from config.installation import open_installation
 from config.settings import load_settings, wanted
+from custody.embedded.access import find_access
+from custody.embedded.home import Home
 from custody.embedded.runtime import running
 from tasks import context
 
@@ -46,10 +48,14 @@ def _prefect_in(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
     patch.delenv("CUSTODY_LOCALE", raising=False)
     patch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     with running(wanted(load_settings()), prefect=True) as where:
-        patch.setenv("PREFECT_API_URL", str(where.prefect_api_url))
+        access = find_access(Home.open(folder / "h"))
+        assert access is not None
+        assert access.api_url == where.prefect_api_url
+        patch.setenv("PREFECT_API_URL", access.api_url)
         open_installation.cache_clear()
         context.custody.cache_clear()
-        with temporary_settings({PREFECT_API_URL: str(where.prefect_api_url)}):
+        client = {PREFECT_API_URL: access.api_url, PREFECT_API_AUTH_STRING: access.password}
+        with temporary_settings(client):
             yield
         open_installation.cache_clear()
         context.custody.cache_clear()

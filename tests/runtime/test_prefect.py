@@ -4,19 +4,22 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from owners import Owner, modes, processes_of, wait_until_none_is_left
-from schedules import deploy_cron, wait_for_scheduled_runs
+from schedules import Api, deploy_cron, wait_for_scheduled_runs
 
+from custody.embedded.access import authorization, find_access, password_file, publish_access
 from custody.embedded.home import Home
 from custody.embedded.http import ApiUnreachableError, ask
 from custody.embedded.prefect_server import free_port
-from custody.embedded.processes import server_environment
+from custody.embedded.processes import become_client, client_environment, server_environment
 
 pytestmark = pytest.mark.slow
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +32,8 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Owner, Pat
 
 def test_a_cron_makes_scheduled_runs(owner: tuple[Owner, Path]) -> None:
     """With SQLAlchemy 2.1 the scheduler fails every minute and nobody notices (ADR 0002)."""
-    api_url = owner[0].api_url
-    runs = wait_for_scheduled_runs(api_url, deploy_cron(api_url, "cron"))
+    api = Api(url=owner[0].api_url, home=owner[1])
+    runs = wait_for_scheduled_runs(api, deploy_cron(api, "cron"))
     assert runs
     assert runs[0]["next_scheduled_start_time"].endswith(("T18:00:00Z", "T18:00:00+00:00"))
 
@@ -53,7 +56,7 @@ def test_it_keeps_its_data_in_postgresql_and_nothing_open_to_others(
 
 
 def test_it_runs_the_services_that_custody_relies_on(owner: tuple[Owner, Path]) -> None:
-    settings = ask(owner[0].api_url, "/admin/settings")
+    settings = Api(url=owner[0].api_url, home=owner[1]).ask("/admin/settings")
     services = settings["server"]["services"]
     for name in ("scheduler", "triggers", "task_run_recorder", "event_persister", "late_runs"):
         assert services[name]["enabled"], name
@@ -62,8 +65,77 @@ def test_it_runs_the_services_that_custody_relies_on(owner: tuple[Owner, Path]) 
 
 
 def test_a_worker_is_online(owner: tuple[Owner, Path]) -> None:
-    workers = ask(owner[0].api_url, "/work_pools/custody/workers/filter", {})
+    workers = Api(url=owner[0].api_url, home=owner[1]).ask("/work_pools/custody/workers/filter", {})
     assert [worker["status"] for worker in workers] == ["ONLINE"]
+
+
+ATTACKS = (
+    ("GET", "/deployments/name/any/any", {}),
+    ("POST", "/deployments/", {"Content-Type": "application/json"}),
+    ("POST", "/flow_runs/filter", {"Authorization": "Basic Y3VzdG9keTo="}),
+    ("POST", "/work_pools/", {"Authorization": "Bearer custody"}),
+    ("GET", "/admin/settings", {"Authorization": "Basic"}),
+)
+
+
+@pytest.mark.parametrize(("method", "path", "headers"), ATTACKS)
+def test_whoever_cannot_read_the_home_gets_nothing_from_the_api(
+    owner: tuple[Owner, Path], method: str, path: str, headers: dict[str, str]
+) -> None:
+    """A deployment made here would run its maker's code as custody's own user."""
+    api = Api(url=owner[0].api_url, home=owner[1])
+    own = authorization(Home.open(owner[1]), api.url, {})
+    assert call(api.url, method, path, {"Authorization": own, **JSON}) != 401, "naive twin"
+    assert call(api.url, method, path, headers) == 401
+
+
+def test_a_page_from_elsewhere_may_not_read_the_api(owner: tuple[Owner, Path]) -> None:
+    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    assert call(owner[0].api_url, "OPTIONS", "/deployments/", asked) == 400
+    asked["Origin"] = owner[0].api_url.removesuffix("/api")
+    assert call(owner[0].api_url, "OPTIONS", "/deployments/", asked) == 200
+
+
+def call(api_url: str, method: str, path: str, headers: dict[str, str]) -> int:
+    """Return the status of an answer."""
+    address = urlsplit(api_url)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=10)
+    try:
+        connection.request(method, address.path + path, "{}", headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_the_word_outlives_the_server_and_is_in_no_environment_or_command_line(
+    owner: tuple[Owner, Path],
+) -> None:
+    access = find_access(Home.open(owner[1]))
+    assert access is not None
+    assert password_file(Home.open(owner[1])).read_text().strip() == access.password
+    assert access.password not in repr(access)
+    word = access.password.encode()
+    for number in processes_of(owner[1]):
+        told = [Path(f"/proc/{number}/{part}").read_bytes() for part in ("environ", "cmdline")]
+        assert not any(word in one for one in told), number
+    assert publish_access(Home.open(owner[1]), access.port) == access
+
+
+def test_another_server_is_never_told_the_word_of_our_own(short_tmp: Path) -> None:
+    home = Home.open(short_tmp)
+    own = publish_access(home, 4999)
+    elsewhere = "http://127.0.0.1:4998/api"
+    assert authorization(home, elsewhere, {}) == ""
+    told = {"PREFECT_API_AUTH_STRING": "a:b", "PREFECT_API_KEY": "k"}
+    assert authorization(home, elsewhere, told) == "Basic YTpi"
+    assert authorization(home, elsewhere, {"PREFECT_API_KEY": "k"}) == "Bearer k"
+    theirs = client_environment(told, api_url=elsewhere, home=home)
+    assert "PREFECT_PROFILE" not in theirs
+    assert theirs["PREFECT_API_AUTH_STRING"] == "a:b"
+    ours = dict(told)
+    become_client(ours, api_url=own.api_url, home=home)
+    assert ours["PREFECT_PROFILE"] == "custody"
+    assert not told.keys() & ours.keys()
 
 
 def test_another_command_joins_the_same_server(owner: tuple[Owner, Path]) -> None:
