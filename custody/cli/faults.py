@@ -23,8 +23,9 @@ from custody.errors import (
     Reason,
     UsageError,
 )
-from custody.messages import article_text, message
-from custody.policy.problems import PolicyInvalidError
+from custody.messages import ORIGINAL, article_text, detail_text, message
+from custody.policy.model import UnknownNameError
+from custody.policy.problems import PolicyInvalidError, Problem
 
 EXIT_INTERRUPTED: Final = 130
 # Typer carries a click of its own; this names its base class without reaching inside.
@@ -70,13 +71,23 @@ def describe(error: BaseException) -> Document:
 def _coded(error: CustodyError) -> Document:
     subject = str(getattr(error, "subject", ""))
     reasons: tuple[Reason, ...] = getattr(error, "reasons", ())
-    document = _document(error.code, subject if reasons else str(error))
+    document = _document(error.code, subject if reasons else _detail(error))
     if subject:
         document["subject"] = subject
     document["reasons"] = [describe_reason(reason) for reason in reasons]
     if isinstance(error, AwaitingApprovalError):
         document["next"] = f"custody approve {subject}"
     return document
+
+
+def _detail(error: CustodyError) -> str:
+    lang = manner().lang
+    if lang == ORIGINAL or not isinstance(error, UsageError):
+        return str(error)
+    if isinstance(error, UnknownNameError):
+        return detail_text(str(error), lang)
+    what = detail_text(error.what, lang)
+    return f"{what}{text('colon')}{error.about}" if error.about else what
 
 
 def describe_reason(reason: Reason) -> Document:
@@ -109,12 +120,20 @@ def _with_problems(error: PolicyInvalidError) -> Document:
             "code": one.code,
             "about": f"{one.file}:{one.line}:{one.column}",
             "count": 1,
-            "title": one.message,
+            "title": _problem_title(one),
             "next": message(one.code, manner().lang).next,
         }
         for one in error.problems
     ]
     return document
+
+
+def _problem_title(problem: Problem) -> str:
+    """Return what is wrong with a document; it quotes the document, so it stays as it was said."""
+    lang = manner().lang
+    if lang == ORIGINAL:
+        return problem.message
+    return f"{message(problem.code, lang).title}{text('colon')}{problem.message}"
 
 
 def _lines(document: Document) -> Iterator[str]:

@@ -3,8 +3,10 @@
 A catalogue ``<language>.toml`` has the tables ``[codes.<code>]`` (title, why, next: one for each
 code of :mod:`custody.codes`), ``[articles]`` (the laws' names in full) and ``[ui]`` (any other
 text, by a key of its own, with ``{names}`` to fill in). Both have the same keys; a test says so.
+``details.<language>.toml`` has what errors of use say in detail, by their English wording.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from custody.codes import require_code
 from custody.errors import UsageError
 
 LANGUAGES: Final = ("zh", "en")
+ORIGINAL: Final = "en"
+_BLANK: Final = "{}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +107,32 @@ def explain_code(code: str, lang: str) -> Explanation:
         why=said.why,
         next=said.next,
     )
+
+
+def detail_text(said: str, lang: str) -> str:
+    """Return what an error of use says in detail, in ``lang``.
+
+    English is how it was written; a wording that the catalogue lacks stays as it is.
+    """
+    if lang == ORIGINAL:
+        return said
+    for wording, translated in _details(lang):
+        found = wording.fullmatch(said)
+        if found:
+            return translated.format(*found.groups())
+    return said
+
+
+@cache
+def _details(lang: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Return each wording as a pattern; those with no name to fill in come first."""
+    text = files(__name__).joinpath(f"details.{lang}.toml").read_text(encoding="utf-8")
+    known = sorted(tomllib.loads(text).items(), key=lambda pair: _BLANK in pair[0])
+    return tuple((_pattern(wording), translated) for wording, translated in known)
+
+
+def _pattern(wording: str) -> re.Pattern[str]:
+    return re.compile("(.+)".join(map(re.escape, wording.split(_BLANK))))
 
 
 @cache
