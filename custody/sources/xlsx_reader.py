@@ -10,56 +10,36 @@ them. Cells formatted as dates arrive as ISO text; a cell that shows an error ho
 """
 
 import warnings
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Final, Self, cast
-from xml.etree.ElementTree import ParseError
+from typing import TYPE_CHECKING, Final, Self
 
-from custody.errors import QualityGateError, Reason
 from custody.policy.model import Dataset, Source
 from custody.rows import Chunk, NumericCell, RawRow, RawValue
 from custody.sources.columns import MOST_COLUMNS, map_columns
 from custody.sources.files import feed, open_regular, reading, require_unchanged, state_of
 from custody.sources.reader import SourceError, Span, spans_of
+from custody.sources.workbook import (
+    DAMAGED,
+    Cells,
+    damaged,
+    load,
+    require_bounded,
+    rows_of,
+    sheet_to_read,
+    sheets_of,
+)
 
 if TYPE_CHECKING:
-    from openpyxl.workbook import Workbook
     from openpyxl.worksheet._read_only import ReadOnlyWorksheet
-    from openpyxl.worksheet.worksheet import Worksheet
-
-_Cells = Sequence[object]
 
 MOST_ROWS: Final = 1_048_576  # the format's own limit
-_LARGEST_TOTAL: Final = 1 << 30
-_LARGEST_STRINGS: Final = 64 << 20
-_LARGEST_PART: Final = 16 << 20  # of any other part: styles, relations, the workbook itself
-_HIGHEST_RATIO: Final = 100  # of a real sheet it is 10 to 40
-_RATIO_MATTERS_FROM: Final = 16 << 20
-_MOST_PARTS: Final = 5000
 _LONGEST_CELL: Final = 131_072
 _ERRORS: Final = frozenset(
     {"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#GETTING_DATA"}
-)
-# What openpyxl and the modules under it raise on damaged input; each is a plain error of data.
-_DAMAGED: Final = (
-    zipfile.BadZipFile,
-    zlib.error,
-    ParseError,
-    EOFError,
-    OSError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    NotImplementedError,
-    RuntimeError,
 )
 
 
@@ -82,8 +62,9 @@ class XlsxReader:
         self._rows: int | None = None
         try:
             self._state = state_of(self._file)
-            _require_bounded(self._file, source.name)
-            self._book = _load(self._file, source.name)
+            require_bounded(self._file, source.name)
+            self._book = load(self._file, source.name)
+            self._require_one_sheet()
             self._columns = map_columns(source, dataset, self._header(), required)
         except BaseException:
             self._file.close()
@@ -146,6 +127,28 @@ class XlsxReader:
         """Close the workbook and the file."""
         self.close()
 
+    def _require_one_sheet(self) -> None:
+        """Refuse rows that nobody would read: all sheets but the one that is read are blank.
+
+        A source whose registration names its sheet says by that what it leaves out.
+        """
+        if self._source.sheet is not None:
+            return
+        read = sheet_to_read(self._book, self._source)
+        for other in sheets_of(self._book):
+            if other is not read and self._has_cells(other):
+                raise SourceError(
+                    "rows stand on more than one sheet; name the one to read (sheet: …)",
+                    self._source.name,
+                )
+
+    def _has_cells(self, sheet: "ReadOnlyWorksheet") -> bool:
+        rows = rows_of(sheet, MOST_COLUMNS)
+        while taken := self._translated(rows, self._chunk_rows):
+            if any(any(map(_is_given, row)) for row in taken):
+                return True
+        return False
+
     def _header(self) -> list[str]:
         """Return the cells of the first row, without empty ones after the last."""
         (first,) = self._translated(self._sheet_rows(MOST_COLUMNS + 1), 1) or [()]
@@ -156,19 +159,15 @@ class XlsxReader:
             raise SourceError("the sheet has no header", self._source.name)
         return header
 
-    def _sheet_rows(self, columns: int) -> Iterator[_Cells]:
-        sheet = _sheet(self._book, self._source)
-        # What the file says about its own size is often wrong, and rows beyond it would be lost.
-        sheet.reset_dimensions()
-        # A read-only sheet borrows the method of a class it does not inherit from.
-        return cast("Worksheet", sheet).iter_rows(max_col=columns, values_only=True)
+    def _sheet_rows(self, columns: int) -> Iterator[Cells]:
+        return rows_of(sheet_to_read(self._book, self._source), columns)
 
-    def _data_rows(self) -> Iterator[_Cells]:
+    def _data_rows(self) -> Iterator[Cells]:
         # One column more than the header, so that a cell beyond it shows.
         rows = self._sheet_rows(len(self._columns.places) + 1)
         return islice(rows, 1, None)
 
-    def _take(self, number: int) -> list[_Cells]:
+    def _take(self, number: int) -> list[Cells]:
         """Return the rows of a chunk, beginning again only where the reader stands beyond it."""
         if number < self._next:
             self._next, self._standing = 0, self._data_rows()
@@ -180,14 +179,14 @@ class XlsxReader:
             raise SourceError("more rows than a sheet can have", self._source.name)
         return taken
 
-    def _translated(self, rows: Iterator[_Cells], count: int) -> list[_Cells]:
+    def _translated(self, rows: Iterator[Cells], count: int) -> list[Cells]:
         """Return the next rows; what openpyxl warns of holds values, so nobody hears it."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 return list(islice(rows, count))
-            except _DAMAGED:
-                raise _damaged(self._source.name) from None
+            except DAMAGED:
+                raise damaged(self._source.name) from None
 
     def _row_count(self) -> int:
         if self._rows is None:
@@ -198,7 +197,7 @@ class XlsxReader:
                     raise SourceError("more rows than a sheet can have", self._source.name)
         return self._rows
 
-    def _row(self, number: int, cells: _Cells) -> RawRow:
+    def _row(self, number: int, cells: Cells) -> RawRow:
         width = len(self._columns.places)
         known = [(place, name) for place, name in self._columns.known if place < len(cells)]
         ragged = any(map(_is_given, cells[width:]))
@@ -230,57 +229,3 @@ def _plain(number: float) -> str:
     exact = Decimal(repr(number))
     whole = exact == exact.to_integral_value() if exact.is_finite() else False
     return format(exact.quantize(Decimal(1)) if whole and abs(exact) < 10**27 else exact, "f")
-
-
-def _load(file: BinaryIO, name: str) -> "Workbook":
-    from openpyxl import load_workbook  # noqa: PLC0415 - slow to import, only workbooks need it
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        except _DAMAGED:
-            raise _damaged(name) from None
-
-
-def _sheet(book: "Workbook", source: Source) -> "ReadOnlyWorksheet":
-    from openpyxl.worksheet._read_only import ReadOnlyWorksheet  # noqa: PLC0415 - as above
-
-    sheets = [one for one in book.worksheets if isinstance(one, ReadOnlyWorksheet)]
-    if source.sheet is not None:
-        sheets = [one for one in sheets if one.title == source.sheet]
-    if not sheets:
-        raise SourceError("the workbook has no such sheet", source.name)
-    return sheets[0]
-
-
-def _require_bounded(file: BinaryIO, name: str) -> None:
-    """Refuse a workbook that would inflate beyond what is reasonable, before inflating it.
-
-    The sizes are those the archive states; zipfile gives out no more than a part's stated size.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            parts = archive.infolist()
-    except _DAMAGED:
-        raise SourceError("not an XLSX workbook (encrypted, old, or damaged)", name) from None
-    if (
-        len(parts) > _MOST_PARTS
-        or sum(part.file_size for part in parts) > _LARGEST_TOTAL
-        or any(map(_is_bomb, parts))
-    ):
-        raise SourceError("the workbook inflates to more than a workbook may", name)
-
-
-def _is_bomb(part: zipfile.ZipInfo) -> bool:
-    if part.filename.startswith("xl/worksheets/"):
-        limit = _LARGEST_TOTAL
-    else:
-        limit = _LARGEST_STRINGS if "sharedStrings" in part.filename else _LARGEST_PART
-    ratio = part.file_size / max(part.compress_size, 1)
-    dense = part.file_size > _RATIO_MATTERS_FROM and ratio > _HIGHEST_RATIO
-    return part.file_size > limit or dense
-
-
-def _damaged(name: str) -> QualityGateError:
-    return QualityGateError(name, (Reason(code="undecodable_text", about="workbook"),))

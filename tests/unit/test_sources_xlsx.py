@@ -1,9 +1,11 @@
 """XLSX: what cells hold, and workbooks made to hurt."""
 
+import io
 from datetime import date, datetime
 from pathlib import Path
 
 import pytest
+from openpyxl import load_workbook
 from source_values import edited, opened, rows_of, shared, workbook, write
 
 from custody.errors import CustodyError, QualityGateError
@@ -65,6 +67,30 @@ def test_blank_rows_are_numbered_and_not_read_and_a_cell_beyond_the_header_is_ra
     rows = [HEADER, ROW, [], ["", None, "  "], [*ROW, "extra"]]
     found = rows_of(opened(write(tmp_path, workbook(rows)), "xlsx"))
     assert [(row.number, row.problems) for row in found] == [(1, ()), (4, ("ragged_row",))]
+
+
+def two_sheets(second: list[list[object]]) -> bytes:
+    """Return a workbook whose second sheet has these rows."""
+    book = load_workbook(io.BytesIO(workbook([HEADER, ROW])))
+    other = book.create_sheet("more")
+    for cells in second:
+        other.append(cells)
+    stored = io.BytesIO()
+    book.save(stored)
+    return stored.getvalue()
+
+
+def test_rows_on_a_second_sheet_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    path = write(tmp_path, two_sheets([[], ["", "  "], [None, "C2"]]))
+    with pytest.raises(SourceError, match="more than one sheet") as refused:
+        opened(path, "xlsx")
+    assert "C2" not in str(refused.value)
+    assert len(rows_of(opened(path, "xlsx", sheet="Sheet"))) == 1
+
+
+def test_a_blank_second_sheet_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = write(tmp_path, two_sheets([[], ["", "  "]]))
+    assert len(rows_of(opened(path, "xlsx"))) == 1
 
 
 def test_shared_strings_are_looked_up(tmp_path: Path) -> None:
