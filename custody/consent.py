@@ -17,6 +17,8 @@ PURPOSE: Final = "purpose"
 SENSITIVE: Final = "sensitive"
 RECIPIENT: Final = "recipient"
 GUARDIAN: Final = "guardian"
+# Without one of these nothing of the purpose may go on.
+CARRYING: Final = (PURPOSE, GUARDIAN)
 EXPLICIT_ACTS: Final = frozenset({"tick", "signature", "confirmation"})
 UNTOUCHED: Final = "unchecked"
 PRE_TICKED: Final = "checked"
@@ -106,17 +108,20 @@ def recipient_reasons(
 
 
 def withdrawn_purposes(consents: Iterable[Consent], at: datetime) -> frozenset[str]:
-    """Return the purposes a subject withdrew from and did not consent to again by ``at``."""
-    given: dict[str, datetime] = {}
-    ended: dict[str, datetime] = {}
+    """Return the purposes a subject withdrew from and did not consent to again by ``at``.
+
+    A child's guardian withdraws for the child (art. 31).
+    """
+    given: dict[tuple[str, str], datetime] = {}
+    ended: dict[tuple[str, str], datetime] = {}
     for consent in consents:
-        if consent.kind != PURPOSE:
+        if consent.kind not in CARRYING:
             continue
-        given[consent.purpose] = max(consent.given_at, given.get(consent.purpose, consent.given_at))
+        which = (consent.purpose, consent.kind)
+        given[which] = max(consent.given_at, given.get(which, consent.given_at))
         if consent.withdrawn_at is not None and consent.withdrawn_at <= at:
-            last = ended.get(consent.purpose, consent.withdrawn_at)
-            ended[consent.purpose] = max(consent.withdrawn_at, last)
-    return frozenset(purpose for purpose, end in ended.items() if end >= given[purpose])
+            ended[which] = max(consent.withdrawn_at, ended.get(which, consent.withdrawn_at))
+    return frozenset(which[0] for which, end in ended.items() if end >= given[which])
 
 
 def is_given(consents: Sequence[Consent], purpose: str, kind: str, at: datetime) -> bool:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.consent import CARRYING
+
 _DUE = text(
     "SELECT id AS record_id, version, customer_id, dataset, 'retention_over' AS reason"
     " FROM records WHERE ends_on < :as_of ORDER BY id"
@@ -14,11 +16,12 @@ _DUE = text(
 _WITHDRAWN = text(
     "SELECT r.id AS record_id, r.version, r.customer_id, r.dataset,"
     " 'consent_withdrawn' AS reason FROM records r"
-    " JOIN (SELECT customer_id, purpose FROM consents"
-    "       WHERE kind = 'purpose' AND purpose = ANY(:purposes)"
-    "       GROUP BY customer_id, purpose"
-    "       HAVING max(withdrawn_at) FILTER (WHERE withdrawn_at <= :until) >= max(given_at)) w"
-    " ON r.customer_id = w.customer_id AND r.purpose = w.purpose ORDER BY r.id"
+    " WHERE (r.customer_id, r.purpose) IN"
+    "  (SELECT customer_id, purpose FROM consents"
+    "    WHERE kind = ANY(:kinds) AND purpose = ANY(:purposes)"
+    "    GROUP BY customer_id, purpose, kind"
+    "   HAVING max(withdrawn_at) FILTER (WHERE withdrawn_at <= :until) >= max(given_at))"
+    " ORDER BY r.id"
 )
 _OF_BATCH = text(
     "SELECT id AS record_id, version, customer_id, dataset, 'batch_reverted' AS reason"
@@ -54,7 +57,7 @@ def due_by_withdrawal(
 
     The rule is :func:`custody.consent.withdrawn_purposes`, here for everybody at once.
     """
-    parameters = {"purposes": list(purposes), "until": until}
+    parameters = {"purposes": list(purposes), "until": until, "kinds": list(CARRYING)}
     return [DueRecord(**row._mapping) for row in connection.execute(_WITHDRAWN, parameters)]
 
 

@@ -176,6 +176,7 @@ def test_a_recipient_needs_a_consent_that_names_it() -> None:
         ([replace(SOUND, withdrawn_at=NOW + HOUR)], set()),
         ([replace(SOUND, withdrawn_at=NOW - HOUR), replace(SOUND, given_at=NOW)], set()),
         ([replace(SOUND, kind="sensitive", withdrawn_at=NOW - HOUR)], set()),
+        ([SOUND, replace(SOUND, kind="guardian", withdrawn_at=NOW - HOUR)], {"service"}),
     ],
 )
 def test_a_purpose_is_withdrawn_until_it_is_consented_to_again(

@@ -1,0 +1,81 @@
+"""What is due by withdrawal: SQL for everybody at once says what the rule says of each."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from own_databases import Databases
+from people_house import SHELL, House, build_house, close_house, person
+
+from custody.acts.planning import Scope, plan_destruction
+from custody.consent import GUARDIAN, PURPOSE, SENSITIVE, withdrawn_purposes
+from custody.database.consents import add_consents, consents_of
+from custody.database.due import due_by_withdrawal
+from custody.database.engine import transaction
+from custody.errors import UsageError
+from custody.identifiers import time_ordered_id
+
+SERVICE = "insurance_service"
+OTHER = (("profiling", PURPOSE, ""),)
+
+
+@pytest.fixture
+def house(databases: Databases, tmp_path: Path) -> Iterator[House]:
+    built = build_house(databases, tmp_path, staff=())
+    yield built
+    close_house(built)
+
+
+def given(house: House, customer: object, chance: random.Random) -> None:
+    """Record up to four consents of any kind, given and perhaps withdrawn on any day."""
+    for _ in range(chance.randint(0, 4)):
+        kind = chance.choice((PURPOSE, PURPOSE, GUARDIAN, SENSITIVE))
+        new = house._consent(customer, SERVICE, kind, "")
+        day = house.clock() - timedelta(days=chance.randint(0, 6))
+        gone = day + timedelta(days=chance.randint(0, 8)) if chance.random() < 0.6 else None
+        facts = replace(new.facts, given_at=day, withdrawn_at=gone)
+        with transaction(house.custody.data) as connection:
+            add_consents(connection, [replace(new, facts=facts)])
+
+
+def test_sql_and_the_rule_agree_on_every_mix_of_consents(house: House) -> None:
+    chance = random.Random(14)
+    customers = [house.store_one(person(number), kinds=OTHER) for number in range(120)]
+    for customer in customers:
+        given(house, customer, chance)
+    with transaction(house.custody.data) as connection:
+        due = {one.customer_id for one in due_by_withdrawal(connection, [SERVICE], house.clock())}
+        consents = consents_of(connection, customers)
+    expected = {
+        customer
+        for customer in customers
+        if SERVICE in withdrawn_purposes(consents.get(customer, []), house.clock())
+    }
+    assert due == expected
+    assert 10 < len(due) < 110
+
+
+def test_what_a_guardian_withdrew_is_due(house: House) -> None:
+    kinds = ((SERVICE, PURPOSE, ""), (SERVICE, GUARDIAN, ""))
+    child = house.store_one(person(1), kinds=kinds)
+    other = house.store_one(person(2), kinds=kinds)
+    withdrawn = house._consent(child, SERVICE, GUARDIAN, "")
+    facts = replace(
+        withdrawn.facts,
+        consent_id=time_ordered_id(house.clock()),
+        withdrawn_at=house.clock() - timedelta(hours=1),
+    )
+    with transaction(house.custody.data) as connection:
+        add_consents(connection, [replace(withdrawn, facts=facts)])
+        due = due_by_withdrawal(connection, [SERVICE], house.clock())
+    assert [one.customer_id for one in due] == [child]
+    assert other != child
+
+
+def test_a_plan_of_a_batch_nobody_knows_is_wrong_usage(house: House) -> None:
+    unknown = Scope(as_of=house.custody.today(), batch_id=time_ordered_id(house.clock()))
+    with pytest.raises(UsageError, match="no such batch"):
+        plan_destruction(house.custody, SHELL, unknown)
