@@ -14,6 +14,7 @@ from custody.acts.setup import Places, open_custody
 from custody.embedded.launch import forbid_core_dumps
 from custody.embedded.runtime import Running, running
 from custody.policy.load import load_policy
+from custody.policy.model import Policy
 
 
 def policy_folder(settings: Settings) -> Path:
@@ -37,12 +38,16 @@ def places(settings: Settings, where: Running) -> Places:
     )
 
 
-def open_with(settings: Settings, where: Running) -> Custody:
-    """Open the installation on servers that are running; from then on, no core dumps."""
+def open_with(settings: Settings, where: Running, policy: Policy | None = None) -> Custody:
+    """Open the installation on servers that are running; from then on, no core dumps.
+
+    Args:
+        policy: The policy to open it under; by default that of the folder.
+    """
     forbid_core_dumps()
     return open_custody(
         places(settings, where),
-        load_policy(policy_folder(settings)),
+        policy or load_policy(policy_folder(settings)),
         now,
         environment=os.environ,
         chunk_rows=settings.chunk_rows,

@@ -20,6 +20,7 @@ from custody.identifiers import INSTALLATION, random_id, show_id
 from custody.keys.keyring import Keyring
 from custody.keys.keystore import Keystore, create_keystore, open_keystore
 from custody.policy.model import Policy
+from custody.policy.parse import parse_policy
 
 DEFAULT_ZONE = "Asia/Shanghai"
 
@@ -114,6 +115,18 @@ def open_custody(
         environment=environment or {},
         chunk_rows=chunk_rows,
     )
+
+
+def last_policy(data_url: str) -> Policy | None:
+    """Return the policy that was used last, as it was stored, None where none was ever used."""
+    engine = make_engine(data_url)
+    try:
+        with transaction(engine) as connection:
+            there = tables.find_installation(connection) is not None
+            versions = list(tables.policy_versions(connection).values()) if there else []
+    finally:
+        engine.dispose()
+    return parse_policy(versions[-1]) if versions else None
 
 
 def close_custody(custody: Custody) -> None:

@@ -1,7 +1,6 @@
 """From the settings of this process to an open installation, and to Prefect where a flow runs."""
 
 import getpass
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -40,20 +39,23 @@ def servers() -> Iterator[tuple["Settings", "Running"]]:
 
 
 @contextmanager
-def opened() -> Iterator["Custody"]:
-    """Open the installation for a command that runs no flow."""
-    with servers() as (settings, where), installation(settings, where) as custody:
+def opened(*, to_look: bool = False) -> Iterator["Custody"]:
+    """Open the installation for a command that runs no flow; see :func:`installation`."""
+    with servers() as (settings, where), installation(settings, where, to_look=to_look) as custody:
         yield custody
 
 
 @contextmanager
-def opened_with_prefect() -> Iterator["Custody"]:
-    """Open the installation for a command that runs a flow in this process."""
+def opened_with_prefect(*, to_look: bool = False) -> Iterator["Custody"]:
+    """Open the installation for a command that runs a flow in this process, or asks Prefect."""
     from custody.cli.prefect_process import as_prefect_client
 
     settings = load_settings()
     _hush_prefect()
-    with as_prefect_client(settings) as where, installation(settings, where) as custody:
+    with (
+        as_prefect_client(settings) as where,
+        installation(settings, where, to_look=to_look) as custody,
+    ):
         yield custody
 
 
@@ -103,12 +105,27 @@ def announce(custody: "Custody") -> bool:
 
 
 @contextmanager
-def installation(settings: "Settings", where: "Running") -> Iterator["Custody"]:
-    """Open the installation on servers that are running."""
-    from config.installation import open_with
-    from custody.acts.setup import close_custody
+def installation(
+    settings: "Settings", where: "Running", *, to_look: bool = False
+) -> Iterator["Custody"]:
+    """Open the installation on servers that are running.
 
-    custody = open_with(settings, where)
+    Args:
+        to_look: Nothing is done, only looked at. Then it opens also where the folder's policy is
+            not in order, under the one that was used last: what was done must stay verifiable.
+    """
+    from config.installation import open_with
+    from custody.acts.setup import close_custody, last_policy
+    from custody.policy.problems import PolicyInvalidError
+
+    try:
+        custody = open_with(settings, where)
+    except PolicyInvalidError:
+        policy = last_policy(where.database_url) if to_look else None
+        if policy is None:
+            raise
+        custody = open_with(settings, where, policy)
+        note("policy_not_in_order")
     try:
         yield custody
     finally:
@@ -117,20 +134,18 @@ def installation(settings: "Settings", where: "Running") -> Iterator["Custody"]:
 
 def _embedded_api(settings: "Settings") -> str:
     """Return where the embedded server said it is, empty where none was ever started."""
-    published = settings.home / "run" / "prefect.json"
-    try:
-        port = json.loads(published.read_text(encoding="ascii"))["port"]
-    except (OSError, ValueError, KeyError):
-        return ""
-    return f"http://127.0.0.1:{port}/api"
+    from custody.embedded.access import find_access
+    from custody.embedded.home import Home
+
+    access = find_access(Home.open(settings.home)) if settings.home.is_dir() else None
+    return access.api_url if access else ""
 
 
 def _become_client(settings: "Settings", api_url: str) -> None:
     from custody.embedded.home import Home
-    from custody.embedded.processes import client_environment
+    from custody.embedded.processes import become_client
 
-    home = Home.open(settings.home)
-    os.environ.update(client_environment(os.environ, api_url=api_url, home=home))
+    become_client(os.environ, api_url=api_url, home=Home.open(settings.home))
     _hush_prefect()
 
 

@@ -25,7 +25,8 @@ def verify(
     """
     from custody.acts.verify import verify_installation
 
-    with opened_with_prefect() if prefect else opened() as custody:
+    open_it = opened_with_prefect if prefect else opened
+    with open_it(to_look=True) as custody:
         note("verifying")
         verified = verify_installation(custody, deep=deep)
         document: dict[str, object] = {
