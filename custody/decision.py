@@ -6,7 +6,7 @@ Rules only; what they look at was read before. A reason whose code only warns or
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -102,7 +102,7 @@ def use_reasons(policy: Policy, person: Person, request: Request, at: datetime) 
         *person_reasons(policy, person, "file_use"),
         *level_reasons(policy, person, clear_levels(policy, request)),
         *_purpose_reasons(policy, request),
-        *_window_reasons(request, at),
+        *_window_reasons(policy, request, at),
         *_captured_reasons(policy, request),
     ]
 
@@ -115,7 +115,7 @@ def transfer_reasons(
         *person_reasons(policy, person, "file_transfer"),
         *_purpose_reasons(policy, request),
         *_recipient_reasons(policy, request, today),
-        *_window_reasons(request, at),
+        *_window_reasons(policy, request, at),
         *_captured_reasons(policy, request),
     ]
 
@@ -160,9 +160,11 @@ def _recipient_reasons(policy: Policy, request: Request, today: date) -> list[Re
     return reasons
 
 
-def _window_reasons(request: Request, at: datetime) -> list[Reason]:
+def _window_reasons(policy: Policy, request: Request, at: datetime) -> list[Reason]:
     reasons = []
-    if request.until is None or request.until <= at:
+    # A day more, for what ends with its last day was counted in days.
+    latest = at + timedelta(days=policy.settings.window_days + 1)
+    if request.until is None or not at < request.until <= latest:
         reasons.append(Reason(code="window_invalid"))
     if not request.rows or not request.fields:
         reasons.append(Reason(code="nothing_to_do"))

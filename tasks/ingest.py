@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from custody.acts import batches, store
-from custody.acts.taking import examine, take_chunk
+from custody.acts import batches, store, taking
 from custody.database.batches import Batch, ChunkReceipt
 from custody.identifiers import BATCH, read_id, show_id
 from tasks.artifacts import publish
@@ -52,7 +51,8 @@ def ingest_span(batch_id: str, first: int, last: int) -> int:
     batch = batches.require_batch(custody(), read_id(BATCH, batch_id))
     place = batches.location_of(custody(), batch)
     with batches.open_reader(custody(), batch.source, place) as reader:
-        taken = [take_chunk(custody(), actor(), batch, one) for one in reader.chunks(first, last)]
+        chunks = reader.chunks(first, last)
+        taken = [taking.take_chunk(custody(), actor(), batch, chunk) for chunk in chunks]
     return len(taken)
 
 
@@ -66,10 +66,7 @@ def close_batch(batch_id: str) -> BatchReceipt:
 @step
 def examine_source(source: str) -> BatchReceipt:
     """Check every chunk of a source and write nothing."""
-    with batches.open_reader(custody(), source, None) as reader:
-        batch = batches.new_batch_value(custody(), source, len(reader.spans()))
-        receipts = [examine(custody(), batch, chunk) for chunk in reader.chunks()]
-    receipt = batches.total(batch.id, receipts)
+    batch, receipt = taking.examine_source(custody(), source)
     return _published("dry-run", show_id(BATCH, batch.id), receipt)
 
 

@@ -13,7 +13,7 @@ from custody.database import batches as tables
 from custody.database import quarantine as quarantine_tables
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import transaction
-from custody.errors import Reason, RefusedError, UsageError
+from custody.errors import QualityGateError, Reason, RefusedError, UsageError
 from custody.identifiers import BATCH, show_id, time_ordered_id
 from custody.intake import (
     location_context,
@@ -64,10 +64,11 @@ def open_batch(
 
     Raises:
         UsageError: The source is unknown or cannot be read.
+        QualityGateError: It has a header and no rows.
     """
     with open_reader(custody, source_name, location) as reader:
+        chunks = count_chunks(reader, source_name)
         content_tag = content_tag_of(custody, reader)
-        chunks = len(reader.spans())
     with transaction(custody.data) as connection:
         known = tables.find_batch_by_content(connection, source_name, content_tag)
     if known is not None:
@@ -83,6 +84,18 @@ def open_batch(
             record(connection, custody, actor, "batch:ingest:opened", facts)
     reached("batch:opened")
     return kept or batch
+
+
+def count_chunks(reader: Reader, source_name: str) -> int:
+    """Return how many chunks a source has.
+
+    Raises:
+        QualityGateError: None; an empty source is a broken export more often than good news.
+    """
+    chunks = len(reader.spans())
+    if chunks == 0:
+        raise _empty(source_name)
+    return chunks
 
 
 def new_batch_value(custody: Custody, source_name: str, chunks: int) -> Batch:
@@ -135,6 +148,7 @@ def close_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt:
 
     Raises:
         UsageError: Chunks are missing.
+        QualityGateError: All of its rows are blank.
     """
     with transaction(custody.data) as connection:
         batch = tables.lock_batch(connection, batch_id)
@@ -146,6 +160,8 @@ def close_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt:
         settle_repeats(custody, connection, batch)
         tables.drop_batch_rows(connection, batch_id)
         receipt = total(batch_id, tables.list_chunks(connection, batch_id))
+        if not receipt.read + receipt.unchanged:
+            raise _empty(batch.source)
         done = "stored" if batch.dataset == CONSENTS else "ingested"
         tables.set_batch_state(connection, batch_id, done)
         record(connection, custody, actor, "batch:ingest:completed", facts_of(batch, receipt))
@@ -223,6 +239,10 @@ def content_tag_of(custody: Custody, reader: Reader) -> bytes:
     running = custody.keyring.tags.content_stream()
     reader.digest(running.update)
     return running.digest()
+
+
+def _empty(source_name: str) -> QualityGateError:
+    return QualityGateError(source_name, (Reason(code="source_empty", about=source_name),))
 
 
 def _new_batch(

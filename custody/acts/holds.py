@@ -12,6 +12,7 @@ from custody.database import customers, endings, records
 from custody.database import holds as hold_tables
 from custody.database.engine import transaction
 from custody.database.holds import Hold
+from custody.detect import kinds_in
 from custody.errors import Reason, RefusedError, UsageError
 from custody.identifiers import CUSTOMER, HOLD, RECORD, show_id, time_ordered_id
 from custody.retention import ends_on
@@ -24,11 +25,13 @@ def add_hold(
     """Keep a customer's records, or one of them, from destruction until the hold is lifted.
 
     Raises:
-        UsageError: No reason is given.
+        UsageError: No reason is given, or an identifier of somebody's stands in it.
         RefusedError: The customer is unknown or erased, or has no such record (any more).
     """
     if not reason.strip():
         raise UsageError("a hold needs its reason")
+    if kinds_in(reason):
+        raise UsageError("a reason is kept in clear: name a case, not a person's number")
     hold = Hold(
         id=time_ordered_id(custody.now()),
         customer_id=customer_id,
@@ -72,9 +75,11 @@ def record_event(custody: Custody, actor: Actor, customer_id: UUID, event: str, 
     redoes its rows.
 
     Raises:
-        UsageError: No retention in the policy waits for such an event.
+        UsageError: No retention in the policy waits for such an event, or it lies ahead.
         RefusedError: The customer is unknown or erased.
     """
+    if on > custody.today() and not custody.synthetic:
+        raise UsageError("an event is recorded once it has happened", on.isoformat())
     scopes = {
         (purpose.name, dataset): scope.retention
         for purpose in custody.policy.purposes.values()

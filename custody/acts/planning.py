@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from custody.acts.batches import require_batch
 from custody.acts.clock import require_steady_clock
 from custody.acts.context import Actor, Custody
 from custody.acts.policy import remember_policy
@@ -47,8 +48,11 @@ def plan_destruction(custody: Custody, actor: Actor, scope: Scope) -> Plan:
     Planning may look ahead; applying beyond today is another matter.
 
     Raises:
+        UsageError: There is no such batch.
         RefusedError: The clock jumped since the last act.
     """
+    if scope.batch_id is not None:
+        require_batch(custody, scope.batch_id)
     with transaction(custody.data) as connection:
         require_steady_clock(connection, custody, scope.as_of.isoformat())
         remember_policy(connection, custody)

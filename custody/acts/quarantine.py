@@ -52,7 +52,13 @@ class RevealedRow:
 
 
 def list_quarantine(custody: Custody, batch_id: UUID | None = None) -> list[QuarantinedRow]:
-    """Return the refused rows of a batch, or of all, without their values."""
+    """Return the refused rows of a batch, or of all, without their values.
+
+    Raises:
+        UsageError: There is no such batch.
+    """
+    if batch_id is not None:
+        require_batch(custody, batch_id)
     with transaction(custody.data) as connection:
         return quarantine_tables.held_rows(connection, batch_id)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
+from custody.acts.batches import count_chunks, new_batch_value, open_reader, total
 from custody.acts.consents import examine_consents, ingest_consents
 from custody.acts.context import Actor, Custody
 from custody.acts.ingest import dry_receipt, ingest_chunk
@@ -25,7 +26,17 @@ def take_chunk(
     return take(custody, actor, batch, chunk, within=within)
 
 
-def examine(custody: Custody, batch: Batch, chunk: Chunk) -> ChunkReceipt:
-    """Return what taking the chunk in would do, and write nothing."""
-    look = examine_consents if batch.dataset == CONSENTS else dry_receipt
-    return look(custody, batch, chunk)
+def examine_source(
+    custody: Custody, source_name: str, location: str | None = None
+) -> tuple[Batch, ChunkReceipt]:
+    """Return what taking a source in would do, in counts, and write nothing.
+
+    Raises:
+        UsageError: The source is unknown or cannot be read.
+        QualityGateError: It has a header and no rows.
+    """
+    with open_reader(custody, source_name, location) as reader:
+        batch = new_batch_value(custody, source_name, count_chunks(reader, source_name))
+        look = examine_consents if batch.dataset == CONSENTS else dry_receipt
+        receipts = [look(custody, batch, chunk) for chunk in reader.chunks()]
+    return batch, total(batch.id, receipts)

@@ -112,13 +112,9 @@ def _take_in(custody: "Custody", source: str, place: str | None, *, stored: bool
 
 
 def _examine(custody: "Custody", source: str, place: str | None) -> Document:
-    from custody.acts.batches import new_batch_value, open_reader, total
-    from custody.acts.taking import examine
+    from custody.acts.taking import examine_source
 
-    with open_reader(custody, source, place) as reader:
-        batch = new_batch_value(custody, source, len(reader.spans()))
-        receipts = [examine(custody, batch, chunk) for chunk in reader.chunks()]
-    document = described(batch, total(batch.id, receipts))
+    document = described(*examine_source(custody, source, place))
     return {"source": source, "dry_run": True, **document, "batch": "", "state": "examined"}
 
 

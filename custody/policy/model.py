@@ -467,6 +467,7 @@ class Settings:
     quarantine_days: int = 30
     purge_cap_minimum: int = 500
     purge_cap_percent: int = 1
+    window_days: int = 92
     session_minutes: int = 480
 
 

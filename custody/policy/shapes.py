@@ -265,6 +265,7 @@ class SettingsShape(Shape):
     quarantine_days: Annotated[StrictInt, Field(ge=1, le=90)] = 30
     purge_cap_minimum: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 500
     purge_cap_percent: Annotated[StrictInt, Field(ge=0, le=100)] = 1
+    window_days: Annotated[StrictInt, Field(ge=1, le=366)] = 92
     session_minutes: Annotated[StrictInt, Field(ge=5, le=1440)] = 480
 
 

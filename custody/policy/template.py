@@ -29,9 +29,9 @@ def write_template(name: str, folder: Path) -> tuple[Path, ...]:
     written: list[Path] = []
     for document, text in documents.items():
         path = folder / document
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(text, encoding="utf-8", newline="\n")
         written.append(path)
     return tuple(written)
 

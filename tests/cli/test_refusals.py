@@ -151,6 +151,53 @@ def test_a_plan_of_the_future_is_not_applied_to_real_people(firm: Firm, customer
     assert "plan_in_future" in codes(firm.refuse(3, "destroy", "apply", plan["plan"]))
 
 
+def test_an_event_of_tomorrow_has_not_happened(firm: Firm, customers: str) -> None:
+    assert customers
+    customer = firm.do(
+        "customer", "find", "--reference", "customer_no=K900003", "--source", "legacy_customers"
+    )["customer"]
+    ahead = (date.today() + timedelta(days=2)).isoformat()  # noqa: DTZ011 - in any zone
+    told = firm.refuse(2, "event", customer, "relationship_ended", "--on", ahead)
+    assert "once it has happened" in told["error"]["message"]
+
+
+def test_the_reason_of_a_hold_holds_nobodys_number(firm: Firm, customers: str) -> None:
+    assert customers
+    customer = firm.do(
+        "customer", "find", "--reference", "customer_no=K900003", "--source", "legacy_customers"
+    )["customer"]
+    reason = "court case of 11010519491231002X"
+    told = json.dumps(firm.refuse(2, "hold", "add", customer, "--reason", reason))
+    assert "11010519491231002X" not in told
+    assert firm.do("hold", "list")["holds"] == []
+
+
+def test_a_source_without_rows_fails_its_quality_gate(firm: Firm, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.csv"
+    header = customers_csv([1], broken=0).splitlines()[0]
+    empty.write_bytes(f"{header}\n".encode("gb18030"))
+    for more in ((), ("--dry-run",)):
+        told = firm.refuse(5, "ingest", str(empty), "--source", "legacy_customers", *more)
+        assert codes(told) == {"source_empty"}
+
+
+def test_what_was_done_stays_verifiable_under_a_policy_that_is_not_in_order(
+    firm: Firm, customers: str
+) -> None:
+    assert customers
+    document = firm.home / "policy" / "settings.yaml"
+    kept = document.read_text(encoding="utf-8")
+    document.write_text(kept.replace("log_retention_years: 10", "log_retention_years: 1"))
+    try:
+        assert firm.refuse(2, "status")["error"]["code"] == "policy_invalid"
+        verified = firm.do("verify", "--deep")
+        assert "not in order" in call("verify").err
+    finally:
+        document.write_text(kept, encoding="utf-8")
+    assert verified["ok"] is True
+    assert verified["records"] > 0
+
+
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2026-02-29"])
 def test_a_day_beyond_reckoning_is_wrong_usage(
     firm: Firm, customers: str, business: str, day: str

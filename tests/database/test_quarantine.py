@@ -19,10 +19,11 @@ from custody.acts.quarantine import (
     reveal_quarantine,
 )
 from custody.acts.store import finish_store, store_chunk
-from custody.acts.taking import examine, take_chunk
+from custody.acts.taking import examine_source, take_chunk
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import transaction
-from custody.errors import RefusedError
+from custody.errors import QualityGateError, RefusedError, UsageError
+from custody.identifiers import time_ordered_id
 from custody.keys.keyring import INTAKE, QUARANTINE, KeyMissingError
 
 PEOPLE = "客户号,姓名\nK1,王小明\n"
@@ -136,15 +137,29 @@ def test_held_rows_are_destroyed_after_the_days_of_the_policy_and_not_before(hou
 def test_a_dry_run_says_the_same_and_writes_nothing(house: House) -> None:
     custody = house.custody
     place = file(house, "trades.csv", TRADES)
-    batch = open_batch(custody, SHELL, "trades", place)
     with transaction(custody.data) as connection:
         before = connection.execute(text("SELECT count(*) FROM ledger.entries")).scalar_one()
-    with open_reader(custody, "trades", place) as reader:
-        (receipt,) = [examine(custody, batch, chunk) for chunk in reader.chunks()]
+    _, receipt = examine_source(custody, "trades", place)
     with transaction(custody.data) as connection:
         after = connection.execute(text("SELECT count(*) FROM ledger.entries")).scalar_one()
     assert (receipt.read, receipt.accepted, receipt.refused) == (3, 2, 1)
     assert (after, list_quarantine(custody)) == (before, [])
+
+
+@pytest.mark.parametrize("rows", ["", "\n , \n,,\n"])
+def test_a_source_without_rows_is_no_success(house: House, rows: str) -> None:
+    custody = house.custody
+    place = file(house, "people.csv", PEOPLE.partition("\n")[0] + "\n" + rows)
+    for _ in range(2):
+        with pytest.raises(QualityGateError) as failed:
+            take_in(custody, "people", place)
+        assert [reason.code for reason in failed.value.reasons] == ["source_empty"]
+    assert overview(custody).customers == 0
+
+
+def test_a_batch_nobody_knows_has_no_list_of_refused_rows(house: House) -> None:
+    with pytest.raises(UsageError, match="no such batch"):
+        list_quarantine(house.custody, time_ordered_id(house.clock()))
 
 
 def test_a_reverted_batch_leaves_nothing_and_its_content_can_come_again(house: House) -> None:

@@ -111,6 +111,14 @@ def test_every_reason_is_given(house: House) -> None:
     }
 
 
+def test_a_use_lasts_no_longer_than_the_policy_says(house: House) -> None:
+    house.store([person()])
+    most = timedelta(days=house.custody.policy.settings.window_days + 1)
+    over = house.clock() + most + timedelta(seconds=1)
+    assert refusals(house, until=over) == {("window_invalid", "")}
+    granted(house, until=house.clock() + most)
+
+
 def test_a_purpose_without_that_dataset_is_refused(house: House) -> None:
     house.store([person()])
     assert refusals(house, purpose="profiling") == {
