@@ -26,6 +26,7 @@ from custody.embedded.postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRE = "CUSTODY_TEST_REQUIRE"
+ON_THE_STACK = {"acceptance/test_chinook.py", "acceptance/test_invented_dataset.py"}
 # Tests kill processes, never the machine, so nothing need be flushed to the disk.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -41,6 +42,33 @@ def skip_for_want_of(name: str, why: str) -> None:
     if is_required(name):
         pytest.fail(f"{name}: {why}, and {REQUIRE} asks for it", pytrace=False)
     pytest.skip(f"{name}: {why}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Share the tests out between processes, keeping together what shares servers.
+
+    The plugin's own way, marks, does not work with this pytest: it renames the tests by an
+    attribute that is no longer looked at.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - not without the plugin
+
+    class Companies(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return company_of(nodeid)
+
+    return Companies(config, log)
+
+
+def company_of(nodeid: str) -> str:
+    """Return which tests go together: those on one stack, those on one firm, or a module's."""
+    module = nodeid.partition("::")[0].removeprefix("tests/")
+    folder = module.partition("/")[0]
+    if folder == "flows" or module in ON_THE_STACK:
+        return "stack"
+    if folder in {"acceptance", "cli"} and module != "acceptance/test_newcomer.py":
+        return folder
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ in an environment or a command line (threats T6)::
 
 Processes that talk to the embedded server choose the profile; ``PREFECT_HOME=<home>/prefect
 PREFECT_PROFILE=custody prefect …`` does the same by hand. A server of one's own is asked with what
-the environment says (``PREFECT_API_AUTH_STRING`` or ``PREFECT_API_KEY``), never with this word.
+the environment or the profile it names says, never with this word.
 """
 
 import base64
@@ -27,7 +27,7 @@ from custody.embedded.home import Home, write_private
 PROFILE: Final = "custody"
 LOOPBACK: Final = "127.0.0.1"
 # Prefect lets them outweigh the profile, so they are kept from the embedded server's processes.
-FOREIGN: Final = ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY")
+FOREIGN: Final = ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "PREFECT_PROFILES_PATH")
 _WORD_BYTES: Final = 24
 _PROFILES: Final = "profiles.toml"
 
@@ -93,10 +93,23 @@ def authorization(home: Home, api_url: str, environment: Mapping[str, str]) -> s
     access = own_access(home, api_url)
     if access is not None:
         return _basic(access.password)
-    if environment.get("PREFECT_API_AUTH_STRING"):
-        return _basic(environment["PREFECT_API_AUTH_STRING"])
-    key = environment.get("PREFECT_API_KEY")
+    said = {**_profile(environment), **environment}
+    if said.get("PREFECT_API_AUTH_STRING"):
+        return _basic(said["PREFECT_API_AUTH_STRING"])
+    key = said.get("PREFECT_API_KEY")
     return f"Bearer {key}" if key else ""
+
+
+def _profile(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of the profile that the environment names, if it names one."""
+    file, name = environment.get("PREFECT_PROFILES_PATH"), environment.get("PREFECT_PROFILE")
+    if not (file and name):
+        return {}
+    try:
+        profiles = tomllib.loads(Path(file).read_text(encoding="utf-8")).get("profiles", {})
+    except (OSError, ValueError):
+        return {}  # Prefect's own processes say what is wrong with it
+    return {key: str(value) for key, value in profiles.get(name, {}).items()}
 
 
 def _basic(password: str) -> str:

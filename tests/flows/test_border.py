@@ -176,7 +176,8 @@ def scratch(postgres: object) -> str:
     return where
 
 
-@pytest.mark.parametrize("statement", STATEMENTS)
+# Numbered, for a name with the mark in it would lie wherever the names of tests are written down.
+@pytest.mark.parametrize("statement", STATEMENTS, ids=map(str, range(len(STATEMENTS))))
 @pytest.mark.parametrize("translated", [True, False])
 def test_no_value_leaves_with_an_error_of_the_database(
     scratch: str,

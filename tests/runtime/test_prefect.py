@@ -129,6 +129,11 @@ def test_another_server_is_never_told_the_word_of_our_own(short_tmp: Path) -> No
     told = {"PREFECT_API_AUTH_STRING": "a:b", "PREFECT_API_KEY": "k"}
     assert authorization(home, elsewhere, told) == "Basic YTpi"
     assert authorization(home, elsewhere, {"PREFECT_API_KEY": "k"}) == "Bearer k"
+    profiles = short_tmp / "own.toml"
+    profiles.write_text('[profiles.firm]\nPREFECT_API_AUTH_STRING = "c:d"\n')
+    named = {"PREFECT_PROFILES_PATH": str(profiles), "PREFECT_PROFILE": "firm"}
+    assert authorization(home, elsewhere, named) == "Basic Yzpk"
+    assert authorization(home, elsewhere, named | {"PREFECT_PROFILE": "other"}) == ""
     theirs = client_environment(told, api_url=elsewhere, home=home)
     assert "PREFECT_PROFILE" not in theirs
     assert theirs["PREFECT_API_AUTH_STRING"] == "a:b"
