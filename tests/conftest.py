@@ -5,6 +5,7 @@ Unit tests import neither Prefect nor Great Expectations, so nothing here may im
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
@@ -42,6 +43,14 @@ def skip_for_want_of(name: str, why: str) -> None:
     if is_required(name):
         pytest.fail(f"{name}: {why}, and {REQUIRE} asks for it", pytrace=False)
     pytest.skip(f"{name}: {why}")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start, also where a shell runs the tests in the background.
+
+    There it is ignored, and every process inherits that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
