@@ -4,6 +4,11 @@ A compartment's payload is a MessagePack map from field number to a string or an
 carries the customer's alias, in the ``general`` compartment of every record. Dates are ISO 8601,
 instants ISO 8601 in UTC, decimals their shortest exact text. Field numbers are never reused, so a
 payload can be read for ever.
+
+A ciphertext is as long as what it hides, so a short code could be told by its length. Where a
+payload is sealed as a compartment, the codes of a field are therefore filled up with NUL to the
+longest the field may take, and the whole is padded to a multiple of 32 bytes (ISO/IEC 7816-4: one
+byte 0x80, then zeros). Values cannot end in NUL: ingest refuses control characters.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,6 +23,9 @@ import msgspec
 from custody.policy.model import Dataset, Field, FieldType, Level
 
 ALIAS: Final = 0
+_END: Final = b"\x80"
+_FILLER: Final = "\0"
+_BLOCK: Final = 32
 Value: TypeAlias = str | int | date | datetime | Decimal
 Payload: TypeAlias = dict[int, str | int]
 
@@ -119,3 +127,30 @@ def encode_payload(payload: Payload) -> bytes:
 def decode_payload(encoded: bytes) -> Payload:
     """Return the payload that :func:`encode_payload` wrote."""
     return _decoder.decode(encoded)
+
+
+def encode_compartment(dataset: Dataset, payload: Payload) -> bytes:
+    """Return the payload as it is sealed: no code of a field can be told by its length."""
+    filled = {
+        number: _filled_up(dataset, number, value) if isinstance(value, str) else value
+        for number, value in payload.items()
+    }
+    encoded = encode_payload(filled) + _END
+    return encoded + bytes(-len(encoded) % _BLOCK)
+
+
+def decode_compartment(padded: bytes) -> Payload:
+    """Return the payload that :func:`encode_compartment` wrote."""
+    payload = decode_payload(padded.rstrip(b"\0")[: -len(_END)])
+    return {
+        number: value.rstrip(_FILLER) if isinstance(value, str) else value
+        for number, value in payload.items()
+    }
+
+
+def _filled_up(dataset: Dataset, number: int, value: str) -> str:
+    codes = () if number == ALIAS else dataset.by_number(number).values
+    if not codes:
+        return value
+    longest = max(len(code.encode()) for code in codes)
+    return value + _FILLER * (longest - len(value.encode()))

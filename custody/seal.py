@@ -5,7 +5,7 @@ A seal, version 1::
     offset  size  content
          0     1  0xC5
          1     1  format version, 1
-         2     1  suite (1: AES-256-GCM, commitment by HKDF-SHA-256)
+         2     1  suite, a number of custody.suites
          3     1  reserved, 0
          4    16  key id
         20    16  key commitment
@@ -14,43 +14,49 @@ A seal, version 1::
 
 The associated data are bytes 0 to 35 of the header and then the context: each part preceded by its
 length as four bytes, big-endian. A seal moved to another installation, customer, dataset, record,
-compartment, version or key therefore does not open.
+compartment, version or key therefore does not open, and neither does one whose suite was altered.
 
-A data key is split once with HKDF-SHA-256 (RFC 5869) into an encryption key and a commitment; the
-commitment makes a seal open under one key only, which GCM alone does not promise (Grubbs, Lu,
-Ristenpart: Message Franking via Committing Authenticated Encryption, 2017).
+A data key is split once per suite with HKDF-Expand (RFC 5869; label ``custody/data-key/v1`` and the
+suite's number) into an encryption key and a commitment of 16 bytes. The commitment makes a seal
+open under one key only, which GCM alone does not promise (Grubbs, Lu, Ristenpart: Message Franking
+via Committing Authenticated Encryption, 2017). Nonces are random; few seals are made under one data
+key, so that two never meet (NIST SP 800-38D, 8.3).
 
-A wrapped key is ``version(1) ‖ suite(1) ‖ nonce(12) ‖ ciphertext and tag(48)``, bound to its own
-context.
+A wrapped key, version 1::
+
+    offset  size  content
+         0     1  format version, 1
+         1     1  suite
+         2    12  nonce, random
+        14    48  ciphertext of the 32 bytes, and tag
+
+It is bound to bytes 0 and 1 and to its own context; the wrapping key is split likewise, under the
+label ``custody/wrapping-key/v1``.
 """
 
 import hmac
 import os
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from custody.errors import CustodyError
+from custody.suites import AES_256_GCM, NONCE_BYTES, SUITES, TAG_BYTES, Aead, Suite
 
 MAGIC: Final = 0xC5
 VERSION: Final = 1
-AES_256_GCM: Final = 1
 KEY_BYTES: Final = 32
 HEADER_BYTES: Final = 48
-NONCE_BYTES: Final = 12
 _BOUND_BYTES: Final = 36
 _HEADER: Final = struct.Struct(">BBBB16s16s12s")
 _PREFIX: Final = struct.Struct(">BBBB16s16s")
-_WRAP_PREFIX: Final = bytes((VERSION, AES_256_GCM))
-_SPLIT_INFO: Final = b"custody/data-key/v1"
+_WRAP_HEADER_BYTES: Final = 2 + NONCE_BYTES
+_DATA_LABEL: Final = b"custody/data-key/v1"
+_WRAPPING_LABEL: Final = b"custody/wrapping-key/v1"
 
 Context: TypeAlias = Sequence[bytes]
 Randomness: TypeAlias = Callable[[int], bytes]
@@ -70,32 +76,77 @@ class SealInvalidError(CustodyError):
         return f"does not open: {self.place}" if self.place else "does not open"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class DataKey:
     """A data-encryption key, opened, with the id under which it is kept."""
 
     key_id: UUID
-    secret: bytes
+    secret: bytes = field(repr=False)
+    _halves: dict[int, tuple[Aead, bytes]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def halves(self, suite: Suite) -> tuple[Aead, bytes]:
+        """Return the cipher, and the public commitment that names the key without revealing it."""
+        known = self._halves.get(suite.number)
+        if known is None:
+            known = self._halves[suite.number] = suite.split(self.secret, _DATA_LABEL)
+        return known
+
+
+class WrappingKey:
+    """A key-encryption key, opened: it wraps other keys and opens what it wrapped."""
+
+    def __init__(self, secret: bytes) -> None:
+        """Take a secret of 32 bytes."""
+        self._secret = secret
+        self._ciphers: dict[int, Aead] = {}
 
     def __repr__(self) -> str:
-        """Return the key's id; the secret never shows."""
-        return f"DataKey({self.key_id})"
+        """Show nothing."""
+        return "WrappingKey()"
 
-    @cached_property
-    def _parts(self) -> tuple[AESGCM, bytes]:
-        expand = HKDFExpand(algorithm=SHA256(), length=KEY_BYTES + 16, info=_SPLIT_INFO)
-        okm = expand.derive(self.secret)
-        return AESGCM(okm[:KEY_BYTES]), okm[KEY_BYTES:]
+    def wrap(
+        self,
+        secret: bytes,
+        context: Context,
+        suite: Suite = AES_256_GCM,
+        randomness: Randomness = os.urandom,
+    ) -> bytes:
+        """Return ``secret`` encrypted and bound to ``context``.
 
-    @property
-    def cipher(self) -> AESGCM:
-        """The cipher under the encryption half of the key."""
-        return self._parts[0]
+        Raises:
+            SuiteRetiredError: Nothing is sealed under the suite any more.
+        """
+        prefix = bytes((VERSION, suite.require_in_use().number))
+        nonce = randomness(NONCE_BYTES)
+        bound = prefix + encode_context(context)
+        return prefix + nonce + self._cipher(suite).encrypt(nonce, secret, bound)
 
-    @property
-    def commitment(self) -> bytes:
-        """The public half, 16 bytes, that names the key without revealing it."""
-        return self._parts[1]
+    def unwrap(self, wrapped: bytes, context: Context) -> bytes:
+        """Return the secret inside a wrapped key.
+
+        Raises:
+            SealInvalidError: Any byte, the key or any part of the context is not the original one.
+        """
+        if len(wrapped) < _WRAP_HEADER_BYTES + TAG_BYTES or wrapped[0] != VERSION:
+            raise SealInvalidError
+        suite = SUITES.get(wrapped[1])
+        if suite is None:
+            raise SealInvalidError
+        bound = wrapped[:2] + encode_context(context)
+        nonce, body = wrapped[2:_WRAP_HEADER_BYTES], wrapped[_WRAP_HEADER_BYTES:]
+        try:
+            return self._cipher(suite).decrypt(nonce, body, bound)
+        except (InvalidTag, ValueError):
+            raise SealInvalidError from None
+
+    def _cipher(self, suite: Suite) -> Aead:
+        known = self._ciphers.get(suite.number)
+        if known is None:
+            known, _ = suite.split(self._secret, _WRAPPING_LABEL)
+            self._ciphers[suite.number] = known
+        return known
 
 
 def new_key(key_id: UUID, randomness: Randomness = os.urandom) -> DataKey:
@@ -109,32 +160,42 @@ def encode_context(context: Context) -> bytes:
 
 
 def seal(
-    key: DataKey, plaintext: bytes, context: Context, randomness: Randomness = os.urandom
+    key: DataKey,
+    plaintext: bytes,
+    context: Context,
+    suite: Suite,
+    randomness: Randomness = os.urandom,
 ) -> bytes:
-    """Return ``plaintext`` sealed under ``key`` and bound to ``context``."""
-    bound = _PREFIX.pack(MAGIC, VERSION, AES_256_GCM, 0, key.key_id.bytes, key.commitment)
+    """Return ``plaintext`` sealed under ``key`` and bound to ``context``.
+
+    Raises:
+        SuiteRetiredError: Nothing is sealed under the suite any more.
+    """
+    cipher, commitment = key.halves(suite.require_in_use())
+    bound = _PREFIX.pack(MAGIC, VERSION, suite.number, 0, key.key_id.bytes, commitment)
     nonce = randomness(NONCE_BYTES)
-    return bound + nonce + key.cipher.encrypt(nonce, plaintext, bound + encode_context(context))
+    return bound + nonce + cipher.encrypt(nonce, plaintext, bound + encode_context(context))
 
 
 def open_seal(key: DataKey, sealed: bytes, context: Context) -> bytes:
-    """Return what was sealed.
+    """Return what was sealed, under whichever suite.
 
     Raises:
         SealInvalidError: Any byte, the key or any part of the context is not the original one.
     """
-    if len(sealed) < HEADER_BYTES + 16:
+    if len(sealed) < HEADER_BYTES + TAG_BYTES:
         raise SealInvalidError
-    magic, version, suite, reserved, key_id, commitment, nonce = _HEADER.unpack_from(sealed)
-    known = (magic, version, suite, reserved) == (MAGIC, VERSION, AES_256_GCM, 0)
-    if not known or key_id != key.key_id.bytes:
+    magic, version, number, reserved, key_id, commitment, nonce = _HEADER.unpack_from(sealed)
+    suite = SUITES.get(number)
+    if (magic, version, reserved) != (MAGIC, VERSION, 0) or suite is None:
         raise SealInvalidError
-    if not hmac.compare_digest(commitment, key.commitment):
+    cipher, expected = key.halves(suite)
+    if key_id != key.key_id.bytes or not hmac.compare_digest(commitment, expected):
         raise SealInvalidError
     try:
         bound = sealed[:_BOUND_BYTES] + encode_context(context)
-        return key.cipher.decrypt(nonce, sealed[HEADER_BYTES:], bound)
-    except InvalidTag:
+        return cipher.decrypt(nonce, sealed[HEADER_BYTES:], bound)
+    except (InvalidTag, ValueError):
         raise SealInvalidError from None
 
 
@@ -161,24 +222,8 @@ def key_id_of(sealed: bytes) -> UUID:
     return UUID(bytes=sealed[4:20])
 
 
-def wrap(
-    kek: AESGCM, secret: bytes, context: Context, randomness: Randomness = os.urandom
-) -> bytes:
-    """Return ``secret`` encrypted under a key-encryption key and bound to ``context``."""
-    nonce = randomness(NONCE_BYTES)
-    return _WRAP_PREFIX + nonce + kek.encrypt(nonce, secret, _WRAP_PREFIX + encode_context(context))
-
-
-def unwrap(kek: AESGCM, wrapped: bytes, context: Context) -> bytes:
-    """Return the secret inside a wrapped key.
-
-    Raises:
-        SealInvalidError: Any byte, the key or any part of the context is not the original one.
-    """
-    if wrapped[:2] != _WRAP_PREFIX:
-        raise SealInvalidError
-    try:
-        bound = _WRAP_PREFIX + encode_context(context)
-        return kek.decrypt(wrapped[2 : 2 + NONCE_BYTES], wrapped[2 + NONCE_BYTES :], bound)
-    except (InvalidTag, ValueError):
-        raise SealInvalidError from None
+def suite_of(sealed: bytes) -> Suite | None:
+    """Return the suite a seal names in its header, None where it is no seal that custody knows."""
+    if len(sealed) < HEADER_BYTES or sealed[:2] != bytes((MAGIC, VERSION)):
+        return None
+    return SUITES.get(sealed[2])

@@ -18,7 +18,7 @@ from custody.identifiers import BATCH, show_id, time_ordered_id
 from custody.intake import (
     location_context,
 )
-from custody.keys.keyring import INTAKE, QUARANTINE
+from custody.keys.wrapping import INTAKE, QUARANTINE
 from custody.policy.model import CONSENTS, Dataset
 from custody.seal import open_at, seal
 from custody.sources import Reader, open_source
@@ -256,6 +256,6 @@ def _new_batch(
     batch = new_batch_value(custody, source_name, chunks)
     key = custody.keyring.batch_key(batch.id, QUARANTINE, custody.today())
     context = location_context(custody.installation_id, batch.id)
-    sealed = None if location is None else seal(key, location.encode(), context)
+    sealed = None if location is None else seal(key, location.encode(), context, custody.suite)
     who = f"{actor.how}:{actor.name}"
     return replace(batch, content_tag=content_tag, location=sealed, opened_by=who)

@@ -139,7 +139,7 @@ def _ingest_once(
         if known is not None:
             return known
         draft = draft_consents(custody, connection, batch, chunk)
-    keys = custody.keyring.consent_keys({customer for _, customer in draft.accepted})
+    keys = custody.keyring.consents.keys({customer for _, customer in draft.accepted})
     reached("consents:keys-written")
     receipt = _receipt(batch, chunk, draft)
     with transaction(custody.data) as connection:
@@ -163,7 +163,7 @@ def _record_once(custody: Custody, actor: Actor, batch: Batch, chunk: Chunk) -> 
     if draft.refused:
         codes = sorted(draft.refused[0].codes)
         raise QualityGateError("consent", tuple(Reason(code=code) for code in codes))
-    keys = custody.keyring.consent_keys({customer for _, customer in draft.accepted})
+    keys = custody.keyring.consents.keys({customer for _, customer in draft.accepted})
     with transaction(custody.data) as connection:
         _write(custody, connection, batch, draft, keys)
         for row, customer in draft.accepted:
@@ -252,7 +252,7 @@ def _document(
     if not told:
         return None
     context = document_context(custody.installation_id, customer, consent_id)
-    return seal(key, encode_payload(to_payload(dataset, told)), context)
+    return seal(key, encode_payload(to_payload(dataset, told)), context, custody.suite)
 
 
 def _held(custody: Custody, batch: Batch, chunk: int, row: ConsentRow) -> QuarantinedRow:

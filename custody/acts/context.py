@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from custody.keys.keyring import Keyring
 from custody.policy.model import Policy
 from custody.retention import day_in
+from custody.suites import Suite
 
 Established: TypeAlias = Literal["signed", "os-user", "schedule", "event", "unidentified"]
 
@@ -39,6 +40,11 @@ class Custody:
     outbox: Path
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     chunk_rows: int = 2000
+
+    @property
+    def suite(self) -> Suite:
+        """The suite under which the policy has custody seal."""
+        return self.policy.settings.suite
 
     def now(self) -> datetime:
         """Return the present instant."""

@@ -10,7 +10,7 @@ from custody.database import batches as tables
 from custody.database.quarantine import QuarantinedRow
 from custody.identifiers import BATCH, show_id, time_ordered_id
 from custody.intake import IntakeRow, decode_rows, encode_rows, intake_context, quarantine_context
-from custody.keys.keyring import INTAKE, QUARANTINE
+from custody.keys.wrapping import INTAKE, QUARANTINE
 from custody.seal import open_at, seal
 
 
@@ -33,7 +33,9 @@ def write_intake(
     """Seal a chunk's accepted rows into the intake area."""
     key = custody.keyring.batch_key(batch_id, INTAKE, custody.today())
     context = intake_context(custody.installation_id, batch_id, chunk)
-    tables.put_intake(connection, batch_id, chunk, seal(key, encode_rows(rows), context))
+    tables.put_intake(
+        connection, batch_id, chunk, seal(key, encode_rows(rows), context, custody.suite)
+    )
 
 
 def quarantined(  # noqa: PLR0913 - one row of the quarantine
@@ -51,7 +53,7 @@ def quarantined(  # noqa: PLR0913 - one row of the quarantine
     if keep_values:
         key = custody.keyring.batch_key(batch_id, QUARANTINE, custody.today())
         context = quarantine_context(custody.installation_id, batch_id, row.number)
-        sealed = seal(key, encode_rows([row]), context)
+        sealed = seal(key, encode_rows([row]), context, custody.suite)
     return QuarantinedRow(
         id=time_ordered_id(custody.now()),
         batch_id=batch_id,

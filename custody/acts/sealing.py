@@ -13,8 +13,8 @@ from custody.record import (
     Payload,
     RecordRow,
     Value,
-    decode_payload,
-    encode_payload,
+    decode_compartment,
+    encode_compartment,
     from_payload,
     seal_context,
 )
@@ -57,13 +57,15 @@ def seal_payloads(  # noqa: PLR0913 - the parts of one record's context
     version: int,
 ) -> dict[str, bytes]:
     """Return each compartment's seal by level; levels without fields are left out."""
+    described = custody.policy.dataset(dataset)
     return {
         level.value: seal(
             key,
-            encode_payload(payload),
+            encode_compartment(described, payload),
             seal_context(
                 custody.installation_id, record_id, customer_id, dataset, level.value, version
             ),
+            custody.suite,
         )
         for level, payload in payloads.items()
         if payload
@@ -114,6 +116,6 @@ def _open_compartment(
     context = seal_context(
         custody.installation_id, row.id, row.customer_id, row.dataset, level.value, row.version
     )
-    return decode_payload(
+    return decode_compartment(
         open_at(f"record {row.id}, compartment {level.value}", key, sealed, context)
     )

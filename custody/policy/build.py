@@ -21,6 +21,7 @@ from custody.policy.shapes import (
     SourceShape,
     TextShape,
 )
+from custody.suites import CHOICES
 
 S = TypeVar("S", bound=Shape)
 V = TypeVar("V")
@@ -37,10 +38,15 @@ def build_policy(drafts: Drafts, documents: Mapping[str, str]) -> model.Policy:
         recipients=_built(drafts, "recipients", RecipientShape, _recipient),
         roles=_built(drafts, "roles", RoleShape, _role),
         rules=_built(drafts, "rules", RuleShape, _rule),
-        settings=model.Settings(**_single(drafts, "settings", SettingsShape).model_dump()),
+        settings=_settings(_single(drafts, "settings", SettingsShape)),
         documents=dict(documents),
         digest=digest_of(documents),
     )
+
+
+def _settings(shape: SettingsShape) -> model.Settings:
+    figures = shape.model_dump(exclude={"crypto"})
+    return model.Settings(suite=CHOICES[shape.crypto.suite], **figures)
 
 
 def digest_of(documents: Mapping[str, str]) -> str:

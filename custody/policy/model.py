@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import ClassVar, Literal, Protocol, TypeVar
 
 from custody.errors import UsageError
+from custody.suites import AES_256_GCM, Suite
 
 Text = Mapping[str, str]
 """A text by language code (``zh`` and ``en`` are always there)."""
@@ -467,6 +468,7 @@ class Settings:
     quarantine_days: int = 30
     purge_cap_minimum: int = 500
     purge_cap_percent: int = 1
+    suite: Suite = AES_256_GCM
     window_days: int = 92
     session_minutes: int = 480
 

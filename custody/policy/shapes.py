@@ -256,6 +256,12 @@ class RuleShape(Shape):
     switched_on_by_policy: StrictBool = False
 
 
+class CryptoShape(Shape):
+    """Under which suite custody seals."""
+
+    suite: Literal["intl", "gm", "intl-siv"] = "intl"
+
+
 class SettingsShape(Shape):
     """The figures a firm decides; caps keep a slip of the pen from becoming a policy."""
 
@@ -265,6 +271,7 @@ class SettingsShape(Shape):
     quarantine_days: Annotated[StrictInt, Field(ge=1, le=90)] = 30
     purge_cap_minimum: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 500
     purge_cap_percent: Annotated[StrictInt, Field(ge=0, le=100)] = 1
+    crypto: CryptoShape = CryptoShape()
     window_days: Annotated[StrictInt, Field(ge=1, le=366)] = 92
     session_minutes: Annotated[StrictInt, Field(ge=5, le=1440)] = 480
 

@@ -2,11 +2,13 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_catalogue import customers as small_customers
 from small_catalogue import field as make_field
 
 from custody.canonical import CanonicalError, canonical, digest, parse_canonical
@@ -19,8 +21,18 @@ from custody.identifiers import (
     time_ordered_id,
 )
 from custody.intake import IntakeRow, decode_rows, encode_rows
-from custody.policy.model import FieldType
-from custody.record import decode_payload, encode_payload, from_primitive, to_primitive
+from custody.policy.load import load_policy
+from custody.policy.model import Dataset, Field, FieldType
+from custody.record import (
+    ALIAS,
+    Payload,
+    decode_compartment,
+    decode_payload,
+    encode_compartment,
+    encode_payload,
+    from_primitive,
+    to_primitive,
+)
 
 AT = datetime(2026, 11, 23, 12, 0, 0, 123000, tzinfo=UTC)
 plain = st.recursive(
@@ -128,6 +140,47 @@ def test_a_value_survives_the_payload(type_: FieldType, value: object) -> None:
 def test_an_instant_is_kept_in_utc_whatever_zone_it_came_in() -> None:
     local = AT.astimezone(timezone(timedelta(hours=8)))
     assert to_primitive(local) == to_primitive(AT)
+
+
+CATALOGUE = load_policy(Path(__file__).parents[2] / "config" / "policy")
+CODES = [
+    (dataset, field)
+    for dataset in CATALOGUE.datasets.values()
+    for field in dataset.fields
+    if len({len(code) for code in field.values}) > 1
+]
+
+
+@pytest.mark.parametrize(("dataset", "field"), CODES, ids=lambda one: one.name)
+def test_a_code_cannot_be_told_by_the_length_of_its_seal(dataset: Dataset, field: Field) -> None:
+    payloads = [{ALIAS: "0" * 16, field.number: code} for code in field.values]
+    sealed = {len(encode_compartment(dataset, payload)) for payload in payloads}
+    assert len(sealed) == 1
+    careless = {len(encode_payload(payload)) for payload in payloads}
+    assert len(careless) > 1, "naive twin"
+
+
+def test_there_are_codes_of_different_lengths() -> None:
+    assert len(CODES) >= 2
+
+
+@given(
+    st.dictionaries(
+        st.integers(min_value=1, max_value=9),
+        st.text(max_size=70).filter(lambda text: not text.endswith("\0")) | st.integers(0, 2**40),
+        max_size=9,
+    )
+)
+def test_a_compartment_comes_back_and_is_padded_to_whole_blocks(payload: Payload) -> None:
+    dataset = small_customers()
+    payload = {number: payload[number] for number in payload if number in numbers_of(dataset)}
+    encoded = encode_compartment(dataset, payload)
+    assert len(encoded) % 32 == 0
+    assert decode_compartment(encoded) == payload
+
+
+def numbers_of(dataset: Dataset) -> set[int]:
+    return {field.number for field in dataset.fields}
 
 
 def test_equal_payloads_have_equal_bytes_whatever_their_order() -> None:
