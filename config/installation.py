@@ -13,6 +13,7 @@ from custody.acts.context import Custody
 from custody.acts.setup import Places, open_custody
 from custody.embedded.launch import forbid_core_dumps
 from custody.embedded.runtime import Running, running
+from custody.keys.providers import RootPlace
 from custody.policy.load import load_policy
 from custody.policy.model import Policy
 
@@ -32,8 +33,10 @@ def places(settings: Settings, where: Running) -> Places:
         data_url=where.database_url,
         keys_url=where.keys_url,
         keystore=keys / "keystore.json",
-        key_file=settings.key_file or keys / "root.key",
-        passphrase=_passphrase(settings.passphrase_file),
+        root=RootPlace(
+            key_file=settings.key_file or keys / "root.key",
+            passphrase=_passphrase(settings.passphrase_file),
+        ),
         outbox=settings.home / "outbox",
     )
 

@@ -31,6 +31,7 @@ from custody.acts.session import act_token, login
 from custody.acts.setup import close_custody
 from custody.acts.staff import require_key_owner
 from custody.acts.taking import take_chunk
+from custody.acts.turning import turn_keys
 from custody.acts.verify import Verified, verify_installation
 from custody.approval import APPROVE, REJECT, USE, Ask, ask_digest, read_digest
 from custody.consent import Consent
@@ -41,6 +42,7 @@ from custody.decision import Decision
 from custody.identifiers import GRANT, show_id
 from custody.keys.person import PersonKey
 from custody.keys.session import SessionKey
+from custody.keys.turning import TurnReceipt
 
 _STORED: Final = "stored"
 
@@ -181,6 +183,10 @@ class Client:
             destroy.erase_chunk(self.custody, self.actor, plan_id, chunk)
         absence = certify.verify_absence(self.custody, plan_id)
         return certify.certify_destruction(self.custody, self.actor, absence)
+
+    def turn_keys(self, *, everything: bool = False) -> TurnReceipt | None:
+        """Make erasures final against backups; None where there is nothing to do."""
+        return turn_keys(self.custody, self.actor, everything=everything)
 
     def verify(self, *, deep: bool = False) -> Verified:
         """Check the control record; with ``deep`` also open every key and every seal."""

@@ -8,6 +8,7 @@ from tasks.destroy import (
     claim_plan,
     erase_chunk,
     expire_quarantine,
+    make_final,
     take_plan,
     verify_absence,
 )
@@ -19,7 +20,8 @@ from tasks.stage import stage
 def destroy(plan_id: MaybePlanId = "") -> DestructionReceipt | State[None]:
     """Erase what a plan lists, or what is due today · 销毁计划所列或今日到期的数据.
 
-    What is held meanwhile stays. A purge of many customers waits for two people.
+    What is held meanwhile stays. A purge of many customers waits for two people. In the end the
+    keys turn, so that no backup of the databases opens what was erased.
 
     Args:
         plan_id: A plan that was written; empty to plan what is due today.
@@ -28,7 +30,10 @@ def destroy(plan_id: MaybePlanId = "") -> DestructionReceipt | State[None]:
     expire_quarantine()
     plan = claim_plan(take_plan(plan_id))
     if plan.settled is not None:
+        make_final()
         return plan.settled
     for chunk in plan.chunks:
         erase_chunk(plan.plan_id, chunk)
-    return certify_destruction(verify_absence(plan.plan_id))
+    receipt = certify_destruction(verify_absence(plan.plan_id))
+    make_final()
+    return receipt

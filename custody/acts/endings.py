@@ -17,7 +17,7 @@ from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
 from custody.acts.sealing import OpenRecord, open_records, seal_payloads
 from custody.database import customers as customer_tables
-from custody.database import endings, records
+from custody.database import endings, periods, records
 from custody.database.engine import transaction
 from custody.record import RecordRow
 from custody.retention import period_of
@@ -44,7 +44,7 @@ def _end(custody: Custody, actor: Actor, customers: Sequence[UUID]) -> int:
     reached("endings:keys-retired")
     _reseal(custody, customers, keys)
     reached("endings:survivors-resealed")
-    deleted = custody.keyring.delete_retired(keys)
+    deleted = custody.keyring.delete_retired(keys, custody.now())
     reached("endings:keys-deleted")
     with transaction(custody.data) as connection:
         endings.endings_done(connection, keys)
@@ -60,7 +60,7 @@ def _reseal(custody: Custody, customers: Sequence[UUID], keys: Sequence[UUID]) -
         rows = [r for r in records.records_of(connection, customers) if r.key_id in set(keys)]
     with transaction(custody.data) as connection:
         for period in sorted({_period(custody, row) for row in rows}):
-            records.open_period(connection, period)
+            periods.open_period(connection, period)
     with transaction(custody.data) as connection:
         locked = _raise_generations(connection, customers)
         survivors = endings.lock_survivors(connection, customers, keys)

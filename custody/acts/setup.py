@@ -18,7 +18,8 @@ from custody.database.installation import Installation
 from custody.errors import UsageError
 from custody.identifiers import INSTALLATION, random_id, show_id
 from custody.keys.keyring import Keyring
-from custody.keys.keystore import Keystore, create_keystore, open_keystore
+from custody.keys.keystore import Keystore, create_keystore
+from custody.keys.providers import RootPlace, open_keystore, provider_for
 from custody.policy.model import Policy
 from custody.policy.parse import parse_policy
 
@@ -33,16 +34,14 @@ class Places:
         data_url: The data database, as the application's role.
         keys_url: The key database, as the application's role.
         keystore: The file of wrapped keys.
-        key_file: The root key, where no passphrase is used.
-        passphrase: What wraps the root key, where no key file is used.
+        root: Where the root key is kept.
         outbox: The folder into which packages are delivered.
     """
 
     data_url: str = field(repr=False)
     keys_url: str = field(repr=False)
     keystore: Path
-    key_file: Path
-    passphrase: bytes | None = field(repr=False)
+    root: RootPlace
     outbox: Path
 
 
@@ -70,7 +69,7 @@ def create_installation(
         if tables.find_installation(connection) is not None:
             raise UsageError("these databases hold an installation already")
     installation = Installation(id=random_id(), created_at=clock(), synthetic=synthetic, zone=zone)
-    keystore = create_keystore(places.keystore, installation.id, places.key_file, places.passphrase)
+    keystore = create_keystore(places.keystore, installation.id, provider_for(places.root))
     custody = _assemble(places, policy, clock, installation, data, keystore)
     with transaction(data) as connection:
         tables.add_installation(connection, installation)
@@ -104,7 +103,7 @@ def open_custody(
         installation = tables.find_installation(connection)
     if installation is None:
         raise NotInitialisedError("no installation here yet: run custody init")
-    keystore = open_keystore(places.keystore, places.key_file, places.passphrase)
+    keystore = open_keystore(places.keystore, places.root)
     return _assemble(
         places,
         policy,
@@ -151,7 +150,9 @@ def _assemble(  # noqa: PLR0913 - the parts of one value
         synthetic=installation.synthetic,
         zone=_zone(installation.zone),
         data=data,
-        keyring=Keyring(installation.id, make_engine(places.keys_url), keystore),
+        keyring=Keyring(
+            installation.id, make_engine(places.keys_url), keystore, policy.settings.suite
+        ),
         policy=policy,
         clock=clock,
         outbox=places.outbox,

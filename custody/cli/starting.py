@@ -197,7 +197,7 @@ def _create(
     from custody.identifiers import INSTALLATION, show_id
 
     parts: Places = places(chosen, where)
-    for folder in (parts.keystore.parent, parts.key_file.parent, parts.outbox):
+    for folder in (parts.keystore.parent, parts.root.key_file.parent, parts.outbox):
         private_folder(folder)
     identifier = create_installation(parts, policy, os_user(), now, synthetic=synthetic, zone=zone)
     return show_id(INSTALLATION, identifier)

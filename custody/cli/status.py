@@ -107,7 +107,7 @@ def _patient(settings: "Settings", where: "Running") -> "Patient":
     from custody.embedded.access import authorization
     from custody.embedded.health import Patient
     from custody.embedded.home import Home
-    from custody.keys.keystore import open_keystore
+    from custody.keys.providers import open_keystore
     from custody.policy.load import load_policy
 
     parts = places(settings, where)
@@ -116,7 +116,7 @@ def _patient(settings: "Settings", where: "Running") -> "Patient":
         return load_policy(policy_folder(settings)).digest
 
     def keystore() -> str:
-        open_keystore(parts.keystore, parts.key_file, parts.passphrase)
+        open_keystore(parts.keystore, parts.root)
         return str(parts.keystore)
 
     prefect = reachable_prefect(settings)
@@ -126,7 +126,7 @@ def _patient(settings: "Settings", where: "Running") -> "Patient":
         keys_url=where.keys_url,
         prefect_api_url=prefect,
         prefect_authorization=authorization(Home.open(settings.home), prefect or "", os.environ),
-        key_file=None if settings.passphrase_file else parts.key_file,
+        key_file=None if settings.passphrase_file else parts.root.key_file,
         unknown_variables=unknown_variables(known=_known_variables()),
         loads={"policy": policy, "keystore": keystore},
     )

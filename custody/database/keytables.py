@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 from uuid import UUID
 
@@ -10,15 +10,6 @@ from sqlalchemy import Connection, text
 
 _LOCK: Final = 0x637573_02  # "cus" 2: one writer of the keystore at a time
 
-_BUCKETS = text(
-    "SELECT period, slice, generation FROM buckets WHERE period = ANY(:periods)"
-    " ORDER BY period, slice FOR SHARE"
-)
-_ADD_BUCKETS = text(
-    "INSERT INTO buckets (period, slice, kek_id, opened_at)"
-    " SELECT :period, s, gen_random_uuid(), :at FROM unnest(CAST(:slices AS smallint[])) s"
-    " ON CONFLICT DO NOTHING"
-)
 _KEYS_IN_USE = text(
     "SELECT k.key_id, k.customer_id, k.period, k.slice, k.generation, k.wrapped FROM data_keys k"
     " JOIN unnest(CAST(:customers AS uuid[]), CAST(:periods AS text[]),"
@@ -37,6 +28,8 @@ _KEYS_BY_ID = text(
     "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
     " WHERE key_id = ANY(:ids)"
 )
+_BATCH_KEY_DAYS = text("SELECT DISTINCT kind, day FROM batch_keys")
+_GENERATIONS = text("SELECT key_id, generation FROM data_keys WHERE key_id = ANY(:ids)")
 _RETIRE = text("UPDATE data_keys SET retired = true WHERE key_id = ANY(:ids)")
 _DELETE_RETIRED = text("DELETE FROM data_keys WHERE key_id = ANY(:ids) AND retired")
 _KEYS_OF_CUSTOMERS = text(
@@ -88,17 +81,6 @@ def lock_keystore(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
-def share_buckets(connection: Connection, periods: Iterable[str]) -> dict[tuple[str, int], int]:
-    """Lock the buckets of the periods against a turn and return their generations."""
-    rows = connection.execute(_BUCKETS, {"periods": sorted(periods)})
-    return {(row.period, row.slice): row.generation for row in rows}
-
-
-def add_buckets(connection: Connection, period: str, slices: Sequence[int], at: datetime) -> None:
-    """Add the buckets of a period that are not there yet."""
-    connection.execute(_ADD_BUCKETS, {"period": period, "slices": list(slices), "at": at})
-
-
 def keys_in_use(connection: Connection, wanted: Mapping[tuple[UUID, str], int]) -> list[WrappedKey]:
     """Return the keys in use of the wanted (customer, period), at the given customer generation."""
     parameters = {
@@ -145,6 +127,12 @@ def keys_after(connection: Connection, after: UUID, most: int) -> list[WrappedKe
     return [WrappedKey(**row._mapping) for row in rows]
 
 
+def generations_of(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, int]:
+    """Return the generation of the key-encryption key of each of the keys that are there."""
+    rows = connection.execute(_GENERATIONS, {"ids": list(ids)})
+    return {row.key_id: row.generation for row in rows}
+
+
 def retire_keys(connection: Connection, ids: Iterable[UUID]) -> None:
     """Mark keys retired: they still open, and are never handed out again."""
     connection.execute(_RETIRE, {"ids": list(ids)})
@@ -153,6 +141,11 @@ def retire_keys(connection: Connection, ids: Iterable[UUID]) -> None:
 def delete_retired_keys(connection: Connection, ids: Iterable[UUID]) -> int:
     """Delete the retired ones of the keys and return how many there were."""
     return connection.execute(_DELETE_RETIRED, {"ids": list(ids)}).rowcount
+
+
+def batch_key_days(connection: Connection) -> set[tuple[str, date]]:
+    """Return for which kinds and days there are batch keys."""
+    return {(row.kind, row.day) for row in connection.execute(_BATCH_KEY_DAYS)}
 
 
 def find_batch_key(

@@ -1,6 +1,6 @@
 """Statements on the ledger: append through its one function, read in order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -21,6 +21,9 @@ _LAST_ACT = text(
     "SELECT seq, at, event, body, previous, hash FROM ledger.entries"
     " WHERE event NOT LIKE 'run:flow:%' ORDER BY seq DESC LIMIT 1"
 )
+_LAST_OF = text(
+    "SELECT event FROM ledger.entries WHERE event = ANY(:events) ORDER BY seq DESC LIMIT 1"
+)
 _CLOCK = text("SELECT clock_timestamp()")
 _HEAD = text("SELECT seq, hash FROM ledger.head")
 _RUN_ENTRIES = text(
@@ -35,6 +38,12 @@ def append_entry(connection: Connection, event: str, body: bytes) -> int:
     """Append an entry as the last statement of a transaction and return its number."""
     parameters = {"event": event, "body": body.decode()}
     return int(connection.execute(_APPEND, parameters).scalar_one())
+
+
+def last_of(connection: Connection, events: Iterable[str]) -> str | None:
+    """Return which of the events happened last, None where none ever did."""
+    found: str | None = connection.execute(_LAST_OF, {"events": list(events)}).scalar_one_or_none()
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

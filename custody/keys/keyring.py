@@ -4,27 +4,37 @@ Key first, data second: a data key is committed in the key database before anyth
 is written, by an idempotent insert that returns the key already there. An orphan key harms nobody.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
+from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Connection, Engine
 
-from custody.database import keytables
+from custody.database import buckets, keytables
+from custody.database.buckets import BucketCount
 from custody.database.engine import transaction
 from custody.database.keytables import WrappedKey
-from custody.keys.keystore import Keystore
+from custody.keys.consents import ConsentKeys
+from custody.keys.keystore import EntryMissingError, Keystore, Rotation
 from custody.keys.tags import Tagger
-from custody.seal import DataKey, SealInvalidError, new_key, unwrap, wrap
+from custody.keys.turning import PeriodClosedError, Turner
+from custody.keys.wrapping import (
+    SLICES,
+    batch_context,
+    data_context,
+    day_name,
+    kek_name,
+    open_data_key,
+    slice_of,
+)
+from custody.seal import DataKey, SealInvalidError, WrappingKey, new_key
+from custody.suites import AES_256_GCM, Suite
 
-SLICE_BITS: Final = 4
-SLICES: Final = 1 << SLICE_BITS
-INTAKE: Final = "intake"
-QUARANTINE: Final = "quarantine"
+_READS: Final = 5
 
 
 class KeyMissingError(SealInvalidError):
@@ -34,11 +44,23 @@ class KeyMissingError(SealInvalidError):
 class Keyring:
     """Hands out, opens, retires and deletes keys; holds no secret longer than a call."""
 
-    def __init__(self, installation: UUID, engine: Engine, keystore: Keystore) -> None:
+    def __init__(
+        self, installation: UUID, engine: Engine, keystore: Keystore, suite: Suite = AES_256_GCM
+    ) -> None:
+        """Take what it works on.
+
+        Args:
+            installation: What every wrapped key is bound to.
+            engine: The key database.
+            keystore: The key-encryption keys.
+            suite: Under which new keys are wrapped; those there are open under their own.
+        """
         self._installation = installation.bytes
+        self._suite = suite
         self._engine = engine
         self._keystore = keystore
         self.tags = Tagger(keystore)
+        self.consents = ConsentKeys(self._installation, engine, keystore, suite)
 
     def data_keys(
         self, wanted: Mapping[tuple[UUID, str], int], at: datetime
@@ -52,7 +74,7 @@ class Keyring:
         periods = {period for _, period in wanted}
         self._open_buckets(periods, at)
         with transaction(self._engine) as connection:
-            generations = keytables.share_buckets(connection, periods)
+            generations = buckets.share_buckets(connection, periods)
             keys = {(k.customer_id, k.period): k for k in keytables.keys_in_use(connection, wanted)}
             missing = {pair: wanted[pair] for pair in wanted.keys() - keys.keys()}
             if missing:
@@ -60,12 +82,13 @@ class Keyring:
                 keytables.add_keys(connection, fresh, list(missing.values()))
                 for key in keytables.keys_in_use(connection, missing):
                     keys[key.customer_id, key.period] = key
-        return {pair: self._open(key) for pair, key in keys.items()}
+            return {pair: self._open(key) for pair, key in keys.items()}
 
     def open_keys(self, ids: Iterable[UUID]) -> dict[UUID, DataKey]:
         """Return the keys with these ids; destroyed ones are missing from the result."""
-        with transaction(self._engine) as connection:
-            return {key.key_id: self._open(key) for key in keytables.keys_by_id(connection, ids)}
+        wanted = list(ids)
+        opened = self._open_as_read(lambda connection: keytables.keys_by_id(connection, wanted))
+        return {key.key_id: key for key in opened}
 
     def key_ids_of(self, customers: Iterable[UUID]) -> dict[UUID, list[UUID]]:
         """Return the ids of every key of each customer, in use or retired."""
@@ -80,10 +103,47 @@ class Keyring:
         with transaction(self._engine) as connection:
             keytables.retire_keys(connection, ids)
 
-    def delete_retired(self, ids: Iterable[UUID]) -> int:
-        """Delete retired keys; running it again is success."""
+    def delete_retired(self, ids: Iterable[UUID], at: datetime) -> int:
+        """Delete retired keys, whose buckets are to turn from then on; again is success."""
         with transaction(self._engine) as connection:
-            return keytables.delete_retired_keys(connection, ids)
+            wanted = list(ids)
+            buckets.mark_dirty(connection, wanted, at)
+            return keytables.delete_retired_keys(connection, wanted)
+
+    @property
+    def keystore(self) -> Keystore:
+        """The keystore, to see how it stands."""
+        return self._keystore
+
+    def count_buckets(self) -> list[BucketCount]:
+        """Return the buckets and keys of every expiry period, in counts."""
+        with transaction(self._engine) as connection:
+            return buckets.count_buckets(connection)
+
+    def generations_of(self, ids: Iterable[UUID]) -> dict[UUID, int]:
+        """Return the generation that wraps each of the keys; destroyed ones are missing."""
+        with transaction(self._engine) as connection:
+            return keytables.generations_of(connection, ids)
+
+    def rotate_root(self) -> Rotation:
+        """Give the keystore a new root key and destroy the old one.
+
+        Raises:
+            RootUnavailableError: The root cannot be had, or an entry does not open.
+        """
+        with transaction(self._engine) as connection:
+            keytables.lock_keystore(connection)
+            return self._keystore.rotate()
+
+    @property
+    def turner(self) -> Turner:
+        """What turns the buckets of this installation."""
+        return Turner(
+            installation=self._installation,
+            engine=self._engine,
+            keystore=self._keystore,
+            suite=self._suite,
+        )
 
     def check_every_key(self, *, chunk: int = 5000) -> int:
         """Open every wrapped data key and return how many there are.
@@ -93,10 +153,7 @@ class Keyring:
         """
         count, after = 0, UUID(int=0)
         while True:
-            with transaction(self._engine) as connection:
-                keys = keytables.keys_after(connection, after, chunk)
-            for key in keys:
-                self._open(key)
+            keys = self._open_as_read(partial(keytables.keys_after, after=after, most=chunk))
             if not keys:
                 return count
             count, after = count + len(keys), keys[-1].key_id
@@ -111,12 +168,9 @@ class Keyring:
         entries = self._keystore.check_every_entry()
         with transaction(self._engine) as connection:
             of_batches = keytables.every_batch_key(connection)
-            of_consents = keytables.every_consent_key(connection)
         for batch_id, kind, key_id, day, wrapped in of_batches:
             self._open_batch_key((key_id, day, wrapped), batch_id, kind)
-        for customer_id, key_id, wrapped in of_consents:
-            self._open_consent_key(customer_id, key_id, wrapped)
-        return entries + len(of_batches) + len(of_consents)
+        return entries + len(of_batches) + self.consents.check()
 
     def batch_key(self, batch_id: UUID, kind: str, day: date) -> DataKey:
         """Return the batch's key for intake or quarantine, making it on the first call."""
@@ -142,25 +196,6 @@ class Keyring:
         with transaction(self._engine) as connection:
             keytables.drop_batch_key(connection, batch_id, kind)
 
-    def consent_keys(self, customers: Iterable[UUID]) -> dict[UUID, DataKey]:
-        """Return each customer's consent key, making those that are missing."""
-        wanted = set(customers)
-        with transaction(self._engine) as connection:
-            found = keytables.consent_keys(connection, wanted)
-            missing = wanted - found.keys()
-            if missing:
-                keytables.add_consent_keys(
-                    connection, [self._fresh_consent_key(c) for c in missing]
-                )
-                found |= keytables.consent_keys(connection, missing)
-        return {customer: self._open_consent_key(customer, *key) for customer, key in found.items()}
-
-    def open_consent_keys(self, customers: Iterable[UUID]) -> dict[UUID, DataKey]:
-        """Return the consent keys of the customers who have one."""
-        with transaction(self._engine) as connection:
-            found = keytables.consent_keys(connection, customers)
-        return {customer: self._open_consent_key(customer, *key) for customer, key in found.items()}
-
     def signing_key(self) -> Ed25519PrivateKey:
         """Return the installation's own key, which signs certificates and manifests."""
         return Ed25519PrivateKey.from_private_bytes(self._keystore.secret("signing"))
@@ -180,23 +215,32 @@ class Keyring:
             return
         with transaction(self._engine) as connection:
             keytables.lock_keystore(connection)
-            self._keystore.add(_kek_name(p, s, 1) for p in missing for s in range(SLICES))
+            self._keystore.add(kek_name(p, s, 1) for p in missing for s in range(SLICES))
             for period in missing:
-                keytables.add_buckets(connection, period, range(SLICES), at)
+                buckets.add_buckets(connection, period, range(SLICES), at)
 
     def _has_buckets(self, period: str) -> bool:
+        """Whether a period has its buckets.
+
+        Raises:
+            PeriodClosedError: It had them once, and their keys are destroyed.
+        """
         with transaction(self._engine) as connection:
-            return len(keytables.share_buckets(connection, [period])) == SLICES
+            if buckets.is_closed(connection, period):
+                raise PeriodClosedError(period)
+            return len(buckets.share_buckets(connection, [period])) == SLICES
 
     def _fresh_key(
         self, pair: tuple[UUID, str], generations: Mapping[tuple[str, int], int]
     ) -> WrappedKey:
         customer_id, period = pair
         place = slice_of(customer_id)
-        generation = generations[period, place]
+        generation = generations.get((period, place))
+        if generation is None:
+            raise PeriodClosedError(period)
         key = new_key(uuid4())
-        context = self._context(customer_id, period, generation, key.key_id)
-        wrapped = wrap(self._kek(period, place, generation), key.secret, context)
+        context = data_context(self._installation, customer_id, period, generation, key.key_id)
+        wrapped = self._kek(period, place, generation).wrap(key.secret, context, self._suite)
         return WrappedKey(
             key_id=key.key_id,
             customer_id=customer_id,
@@ -208,36 +252,31 @@ class Keyring:
 
     def _open(self, key: WrappedKey) -> DataKey:
         kek = self._kek(key.period, key.slice, key.generation)
-        context = self._context(key.customer_id, key.period, key.generation, key.key_id)
-        try:
-            return DataKey(key.key_id, unwrap(kek, key.wrapped, context))
-        except SealInvalidError:
-            raise SealInvalidError(f"wrapped key {key.key_id}") from None
+        return open_data_key(self._installation, kek, key)
 
-    def _kek(self, period: str, place: int, generation: int) -> AESGCM:
-        return AESGCM(self._keystore.secret(_kek_name(period, place, generation)))
+    def _open_as_read(self, read: Callable[[Connection], list[WrappedKey]]) -> list[DataKey]:
+        """Read keys and open them; read again when their bucket turned between the two."""
+        for _ in range(_READS - 1):
+            with transaction(self._engine) as connection:
+                keys = read(connection)
+            try:
+                return [self._open(key) for key in keys]
+            except EntryMissingError:
+                continue
+        with transaction(self._engine) as connection:
+            return [self._open(key) for key in read(connection)]
 
-    def _context(
-        self, customer_id: UUID, period: str, generation: int, key_id: UUID
-    ) -> tuple[bytes, ...]:
-        number = generation.to_bytes(4, "big")
-        return (
-            b"data",
-            self._installation,
-            customer_id.bytes,
-            period.encode(),
-            number,
-            key_id.bytes,
-        )
+    def _kek(self, period: str, place: int, generation: int) -> WrappingKey:
+        return self._keystore.wrapping_key(kek_name(period, place, generation))
 
     def _add_batch_key(self, connection: Connection, batch_id: UUID, kind: str, day: date) -> None:
-        name = _day_name(kind, day)
-        if not self._keystore.has(name):
-            keytables.lock_keystore(connection)
-            self._keystore.add([name])
+        # Under the lock, and looked at anew: the key of a past day may have been destroyed since.
+        name = day_name(kind, day)
+        keytables.lock_keystore(connection)
+        self._keystore.add([name])
         key = new_key(uuid4())
-        kek = AESGCM(self._keystore.secret(name))
-        wrapped = wrap(kek, key.secret, self._batch_context(batch_id, kind, key.key_id))
+        context = batch_context(self._installation, batch_id, kind, key.key_id)
+        wrapped = self._keystore.wrapping_key(name).wrap(key.secret, context, self._suite)
         keytables.add_batch_key(
             connection, key_id=key.key_id, batch_id=batch_id, kind=kind, day=day, wrapped=wrapped
         )
@@ -248,44 +287,9 @@ class Keyring:
         if found is None:
             raise KeyMissingError(f"{kind} key of batch {batch_id}")
         key_id, day, wrapped = found
-        kek = AESGCM(self._keystore.secret(_day_name(kind, day)))
+        context = batch_context(self._installation, batch_id, kind, key_id)
         try:
-            return DataKey(
-                key_id, unwrap(kek, wrapped, self._batch_context(batch_id, kind, key_id))
-            )
+            kek = self._keystore.wrapping_key(day_name(kind, day))
+            return DataKey(key_id, kek.unwrap(wrapped, context))
         except SealInvalidError:
             raise SealInvalidError(f"wrapped {kind} key of batch {batch_id}") from None
-
-    def _batch_context(self, batch_id: UUID, kind: str, key_id: UUID) -> tuple[bytes, ...]:
-        return (kind.encode(), self._installation, batch_id.bytes, key_id.bytes)
-
-    def _fresh_consent_key(self, customer_id: UUID) -> tuple[UUID, UUID, bytes]:
-        key = new_key(uuid4())
-        context = self._consent_context(customer_id, key.key_id)
-        return key.key_id, customer_id, wrap(self._consent_kek(), key.secret, context)
-
-    def _open_consent_key(self, customer_id: UUID, key_id: UUID, wrapped: bytes) -> DataKey:
-        try:
-            context = self._consent_context(customer_id, key_id)
-            return DataKey(key_id, unwrap(self._consent_kek(), wrapped, context))
-        except SealInvalidError:
-            raise SealInvalidError(f"wrapped consent key {key_id}") from None
-
-    def _consent_kek(self) -> AESGCM:
-        return AESGCM(self._keystore.secret("consent"))
-
-    def _consent_context(self, customer_id: UUID, key_id: UUID) -> tuple[bytes, ...]:
-        return (b"consent", self._installation, customer_id.bytes, key_id.bytes)
-
-
-def slice_of(customer_id: UUID) -> int:
-    """Return which slice of an expiry period a customer's keys belong to: the id's top bits."""
-    return customer_id.int >> (128 - SLICE_BITS)
-
-
-def _kek_name(period: str, place: int, generation: int) -> str:
-    return f"kek/{period}/{place}/{generation}"
-
-
-def _day_name(kind: str, day: date) -> str:
-    return f"day/{kind}/{day.isoformat()}"

@@ -2,60 +2,145 @@
 
 Format 1, JSON::
 
-    {"format": 1, "installation": "<32 hex>", "root": {"kind": …},
+    {"format": 1, "installation": "<32 hex>",
+     "root": {"kind": …, "generation": <n>, …},
+     "ending": {"kind": …, "generation": <n-1>, …},      (only while a rotation is under way)
      "entries": {"<name>": "<hex>", …}}
 
 Entry names: ``kek/<period>/<slice>/<generation>``, ``day/<kind>/<date>``, ``tag/<epoch>``,
 ``search``, ``suppression``, ``content``, ``consent``, ``signing``. Each entry is wrapped by the
-root and bound to installation and name. The file is replaced, never edited: written beside,
-synced, renamed. Writers hold the advisory lock of the key database (:mod:`custody.keys.keyring`).
+root and bound to installation and name. Writers hold the advisory lock of the key database
+(:mod:`custody.keys.keyring`).
+
+Keys are destroyed by **rotation**: 1. what an earlier one left is finished; 2. the provider makes a
+root of the next generation; 3. every entry that stays is wrapped under it, opened again and
+compared; 4. the file is replaced, and says which root is ending; 5. that root is destroyed at the
+provider; 6. the file says so. Killed anywhere, every entry that was to stay opens, under the old
+root until 4 and under the new one from then on, and running it again comes to the same end.
 """
 
-import json
+import hmac
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from custody.keys.root import LocalRoot, Root, RootUnavailableError, create_root, open_root
-from custody.seal import KEY_BYTES
+from custody.keys.document import FORMAT, READS, Document, read_document, write_document
+from custody.keys.root import Root, RootProvider, RootUnavailableError
+from custody.seal import KEY_BYTES, WrappingKey
+from custody.steps import reached
 
-FORMAT: Final = 1
 FIXED_ENTRIES: Final = ("tag/1", "search", "suppression", "content", "consent", "signing")
 CACHE_SECONDS: Final = 60.0
+
+
+class EntryMissingError(RootUnavailableError):
+    """The keystore has no such entry: it was destroyed, or never made."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rotation:
+    """What a rotation came to.
+
+    Attributes:
+        generation: The root's generation now.
+        kept: How many entries were wrapped again.
+        destroyed: The names of the entries that are gone.
+    """
+
+    generation: int
+    kept: int
+    destroyed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opened:
+    """The file as it was read once, its root, and what was unwrapped since; replaced as a whole."""
+
+    document: Document
+    root: Root = field(repr=False)
+    read_at: float
+    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
+    wrapping: dict[str, WrappingKey] = field(default_factory=dict, repr=False)
+
+    def entry(self, name: str) -> bytes:
+        """Return the secret of an entry.
+
+        Raises:
+            EntryMissingError: There is no such entry.
+            RootUnavailableError: It does not open.
+        """
+        wrapped = self.document["entries"].get(name)
+        if wrapped is None:
+            raise EntryMissingError(f"the keystore has no entry {name}")
+        try:
+            encoded = bytes.fromhex(wrapped)
+        except (TypeError, ValueError):
+            raise RootUnavailableError(f"keystore entry {name} does not open") from None
+        return self.root.unwrap(name, encoded)
 
 
 class Keystore:
     """The opened keystore; secrets are unwrapped when asked for and kept at most 60 seconds."""
 
-    def __init__(self, path: Path, root: Root) -> None:
+    def __init__(self, path: Path, provider: RootProvider) -> None:
+        """Read the file and open its root.
+
+        Raises:
+            RootUnavailableError: The file or its root cannot be had.
+        """
         self._path = path
-        self._root = root
-        self._document: dict[str, Any] = _read(path)
-        self._opened: dict[str, tuple[float, bytes]] = {}
+        self._provider = provider
+        self._opened = self._open()
+
+    @property
+    def generation(self) -> int:
+        """The root's generation, as last read."""
+        return int(self._opened.document["root"]["generation"])
+
+    @property
+    def kind(self) -> str:
+        """The kind of the root's provider."""
+        return str(self._opened.document["root"]["kind"])
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a rotation was cut off before the old root was destroyed."""
+        return "ending" in self._opened.document
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all entries, as last read."""
+        return frozenset(self._opened.document["entries"])
 
     def secret(self, name: str) -> bytes:
         """Return the 256-bit secret of the entry called ``name``.
 
         Raises:
-            RootUnavailableError: There is no such entry, or it does not open.
+            EntryMissingError: There is no such entry.
+            RootUnavailableError: It does not open.
         """
-        opened = self._opened.get(name)
-        if opened is not None and time.monotonic() - opened[0] < CACHE_SECONDS:
-            return opened[1]
-        secret = self._unwrap(name)
-        self._opened[name] = (time.monotonic(), secret)
+        opened = self._with(name)
+        secret = opened.secrets.get(name)
+        if secret is None:
+            secret = opened.secrets[name] = opened.entry(name)
         return secret
 
-    def _unwrap(self, name: str) -> bytes:
-        if name not in self._document["entries"]:
-            self.reload()
-        wrapped = self._document["entries"].get(name)
-        if wrapped is None:
-            raise RootUnavailableError(f"the keystore has no entry {name}")
-        return self._root.unwrap(name, bytes.fromhex(wrapped))
+    def wrapping_key(self, name: str) -> WrappingKey:
+        """Return the key-encryption key called ``name``.
+
+        Raises:
+            EntryMissingError: There is no such entry.
+            RootUnavailableError: It does not open.
+        """
+        opened = self._with(name)
+        key = opened.wrapping.get(name)
+        if key is None:
+            key = opened.wrapping[name] = WrappingKey(opened.entry(name))
+        return key
 
     def check_every_entry(self) -> int:
         """Read the file again, open every entry, and return how many there are.
@@ -64,89 +149,140 @@ class Keystore:
             RootUnavailableError: One does not open; it is named.
         """
         self.reload()
-        entries = self._document["entries"]
-        for name, wrapped in entries.items():
-            try:
-                encoded = bytes.fromhex(wrapped)
-            except (TypeError, ValueError):
-                raise RootUnavailableError(f"keystore entry {name} does not open") from None
-            self._root.unwrap(name, encoded)
-        return len(entries)
+        opened = self._opened
+        for name in opened.document["entries"]:
+            opened.entry(name)
+        return len(opened.document["entries"])
 
     def has(self, name: str) -> bool:
         """Tell whether there is an entry called ``name``, as last read."""
-        return name in self._document["entries"]
+        return name in self._opened.document["entries"]
 
     def reload(self) -> None:
-        """Read the file again: another process may have added entries."""
-        self._document = _read(self._path)
+        """Read the file again, and open its root anew: another process may have changed both."""
+        self._opened = self._open()
 
     def add(self, names: Iterable[str]) -> None:
         """Add a fresh random secret under each name that is not there yet, and write the file.
 
-        The caller holds the lock of the key database. Another thread may reload at any time, so the
-        new document is a copy, and takes its place once it is written.
+        The caller holds the lock of the key database.
         """
-        document = _read(self._path)
-        entries = document["entries"]
+        self.reload()
+        opened = self._opened
+        entries = dict(opened.document["entries"])
         missing = [name for name in names if name not in entries]
         for name in missing:
-            entries[name] = self._root.wrap(name, os.urandom(KEY_BYTES)).hex()
+            entries[name] = opened.root.wrap(name, os.urandom(KEY_BYTES)).hex()
         if missing:
-            _write(self._path, document)
-        self._document = document
+            self._write({**opened.document, "entries": entries}, opened.root)
+
+    def rotate(self, destroy: Collection[str] = ()) -> Rotation:
+        """Give the keystore a new root, without the entries in ``destroy``; then end the old root.
+
+        The caller holds the lock of the key database. The numbers are the module docstring's.
+
+        Raises:
+            RootUnavailableError: An entry does not open; nothing was changed.
+        """
+        self.finish_rotation()  # 1
+        before, generation = self._opened, self.generation + 1
+        installation = bytes.fromhex(before.document["installation"])
+        root, described = self._provider.create(installation, generation)  # 2
+        reached("rotate:root-created")
+        known = before.document["entries"].keys()
+        staying = sorted(known - set(destroy))
+        entries = {name: _wrapped_again(name, before, root) for name in staying}  # 3
+        ending = before.document["root"]
+        document = {**before.document, "root": described, "ending": ending, "entries": entries}
+        self._write(document, root)  # 4
+        reached("rotate:keystore-written")
+        self.finish_rotation()  # 5, 6
+        gone = tuple(sorted(known - entries.keys()))
+        return Rotation(generation=generation, kept=len(entries), destroyed=gone)
+
+    def finish_rotation(self) -> bool:
+        """Destroy the root that a rotation left behind, and say whether there was one.
+
+        The caller holds the lock of the key database.
+        """
+        self.reload()
+        opened = self._opened
+        ending = opened.document.get("ending")
+        if ending is None:
+            return False
+        self._provider.destroy(ending)
+        reached("rotate:root-destroyed")
+        settled = {name: value for name, value in opened.document.items() if name != "ending"}
+        self._write(settled, opened.root)
+        reached("rotate:settled")
+        return True
+
+    def _with(self, name: str) -> _Opened:
+        """Return the file as read, anew if that was long ago or it had no such entry yet.
+
+        Neither root nor secrets stay longer than 60 seconds: others may have destroyed them.
+        """
+        opened = self._opened
+        is_old = time.monotonic() - opened.read_at >= CACHE_SECONDS
+        if is_old or name not in opened.document["entries"]:
+            self.reload()
+        return self._opened
+
+    def _open(self) -> _Opened:
+        """Read the file and open its root; when another process rotates meanwhile, once more."""
+        document = read_document(self._path)
+        for _ in range(READS):
+            try:
+                return self._opened_as(document, self._root_of(document))
+            except RootUnavailableError:
+                before, document = document, read_document(self._path)
+                if document["root"] == before["root"]:
+                    raise
+        return self._opened_as(document, self._root_of(document))
+
+    def _root_of(self, document: Document) -> Root:
+        described = document["root"]
+        if described["kind"] != self._provider.kind:
+            raise RootUnavailableError(f"it is kept by another provider: {described['kind']}")
+        return self._provider.open(bytes.fromhex(document["installation"]), described)
+
+    def _write(self, document: Document, root: Root) -> None:
+        write_document(self._path, document)
+        self._opened = self._opened_as(document, root)
+
+    @staticmethod
+    def _opened_as(document: Document, root: Root) -> _Opened:
+        return _Opened(document=document, root=root, read_at=time.monotonic())
 
 
-def create_keystore(
-    path: Path, installation: UUID, key_file: Path, passphrase: bytes | None
-) -> Keystore:
+def create_keystore(path: Path, installation: UUID, provider: RootProvider) -> Keystore:
     """Make a new keystore with its root key and the entries every installation needs.
 
     Raises:
-        RootUnavailableError: A key file or a keystore is there already.
+        RootUnavailableError: A root key or a keystore is there already.
     """
     if path.exists():
         raise RootUnavailableError("a keystore is there already")
-    secret, described = create_root(key_file, passphrase)
-    root = LocalRoot(installation.bytes, secret)
+    _, described = provider.create(installation.bytes, 1)
     document = {"format": FORMAT, "installation": installation.hex, "root": described}
-    _write(path, {**document, "entries": {}})
-    keystore = Keystore(path, root)
+    write_document(path, {**document, "entries": {}})
+    keystore = Keystore(path, provider)
     keystore.add(FIXED_ENTRIES)
     return keystore
 
 
-def open_keystore(path: Path, key_file: Path, passphrase: bytes | None) -> Keystore:
-    """Open an installation's keystore.
+def kind_of(path: Path) -> str:
+    """Return which kind of provider keeps a keystore's root.
 
     Raises:
-        RootUnavailableError: The file, the root key or the passphrase is missing or wrong.
+        RootUnavailableError: The keystore cannot be read.
     """
-    document = _read(path)
-    secret = open_root(document["root"], key_file, passphrase)
-    return Keystore(path, LocalRoot(bytes.fromhex(document["installation"]), secret))
+    return str(read_document(path)["root"]["kind"])
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        raise RootUnavailableError("the keystore cannot be read") from None
-    if document.get("format") != FORMAT:
-        raise RootUnavailableError("the keystore has another format than this version knows")
-    return document
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    beside = path.with_name(path.name + ".new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        json.dump(document, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _wrapped_again(name: str, before: _Opened, root: Root) -> str:
+    secret = before.entry(name)
+    wrapped = root.wrap(name, secret)
+    if not hmac.compare_digest(root.unwrap(name, wrapped), secret):
+        raise RootUnavailableError(f"keystore entry {name} does not open under the new root")
+    return wrapped.hex()

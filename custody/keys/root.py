@@ -1,26 +1,34 @@
-"""The root key: random always; it wraps every entry of the keystore.
+"""The root key: random always, one per generation; it wraps every entry of the keystore.
 
-Two providers, both local: a **key file** (64 hexadecimal digits, mode 0600) holds the root
-itself; a **passphrase** only wraps it, through Argon2id (RFC 9106) with the parameters kept
-beside it.
+A provider keeps it. Between a rotation's first and last step it keeps two generations, else one.
+Three are there: a **key file**, a **passphrase**, and a PKCS#11 token (:mod:`custody.keys.token`).
+
+A key file (mode 0600) has one line per generation::
+
+    <generation, decimal> <64 hexadecimal digits>
+
+A passphrase only wraps the root, through Argon2id (RFC 9106), and the keystore itself keeps the
+wrapped root with salt and parameters; it is destroyed where the keystore is replaced.
 """
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from custody.errors import CustodyError, UsageError
-from custody.seal import KEY_BYTES, SealInvalidError, unwrap, wrap
+from custody.keys.replacing import replace_file
+from custody.seal import KEY_BYTES, SealInvalidError, WrappingKey
 
 ITERATIONS: Final = 3
 LANES: Final = 4
 MEMORY_KIB: Final = 64 * 1024
 _SALT_BYTES: Final = 16
 _CONTEXT: Final = b"custody/root/v1"
+
+Description: TypeAlias = Mapping[str, Any]
 
 
 class RootUnavailableError(CustodyError):
@@ -38,13 +46,41 @@ class RootUnavailableError(CustodyError):
 
 
 class Root(Protocol):
-    """What a provider of the root key does: wrap and unwrap, never hand it over."""
+    """One generation of the root key: wraps and unwraps, never hands itself over."""
 
     def wrap(self, name: str, secret: bytes) -> bytes:
         """Return ``secret`` wrapped for the entry called ``name``."""
 
     def unwrap(self, name: str, wrapped: bytes) -> bytes:
-        """Return the secret of the entry called ``name``."""
+        """Return the secret of the entry called ``name``.
+
+        Raises:
+            RootUnavailableError: It does not open, or the provider does not answer.
+        """
+
+
+class RootProvider(Protocol):
+    """Who keeps the root keys of one installation."""
+
+    @property
+    def kind(self) -> str:
+        """What the keystore calls it."""
+
+    def create(self, installation: bytes, generation: int) -> tuple[Root, Description]:
+        """Make a root of a generation and return it with what the keystore keeps to find it.
+
+        One that a killed rotation left under the same generation is replaced.
+        """
+
+    def open(self, installation: bytes, described: Description) -> Root:
+        """Return the root that ``described`` refers to.
+
+        Raises:
+            RootUnavailableError: It is destroyed, or cannot be had.
+        """
+
+    def destroy(self, described: Description) -> None:
+        """Destroy that root for good; running it again is success."""
 
 
 class LocalRoot:
@@ -52,11 +88,11 @@ class LocalRoot:
 
     def __init__(self, installation: bytes, secret: bytes) -> None:
         self._installation = installation
-        self._kek = AESGCM(secret)
+        self._kek = WrappingKey(secret)
 
     def wrap(self, name: str, secret: bytes) -> bytes:
         """Return ``secret`` wrapped for the entry called ``name``."""
-        return wrap(self._kek, secret, (self._installation, name.encode()))
+        return self._kek.wrap(secret, (self._installation, name.encode()))
 
     def unwrap(self, name: str, wrapped: bytes) -> bytes:
         """Return the secret of the entry called ``name``.
@@ -65,72 +101,117 @@ class LocalRoot:
             RootUnavailableError: The root is not the one that wrapped it, or the entry was altered.
         """
         try:
-            return unwrap(self._kek, wrapped, (self._installation, name.encode()))
+            return self._kek.unwrap(wrapped, (self._installation, name.encode()))
         except SealInvalidError:
             raise RootUnavailableError(f"keystore entry {name} does not open") from None
 
 
-def create_root(key_file: Path, passphrase: bytes | None) -> tuple[bytes, dict[str, Any]]:
-    """Make a new root key and return it with the description that the keystore keeps.
+class KeyFileProvider:
+    """Root keys as lines of a private file."""
 
-    Raises:
-        RootUnavailableError: The key file exists already.
-    """
-    secret = os.urandom(KEY_BYTES)
-    if passphrase is not None:
-        return secret, _under_passphrase(secret, passphrase)
-    try:
-        descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise RootUnavailableError("a key file is there already") from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secret.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return secret, {"kind": "key-file"}
+    kind = "key-file"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def create(self, installation: bytes, generation: int) -> tuple[Root, Description]:
+        """Add a generation to the file.
+
+        Raises:
+            RootUnavailableError: The first generation finds a key file there already.
+        """
+        if generation == 1 and self._path.exists():
+            raise RootUnavailableError("a key file is there already")
+        known = self._read() if self._path.exists() else {}
+        secret = os.urandom(KEY_BYTES)
+        self._write({**known, generation: secret})
+        described = {"kind": self.kind, "generation": generation}
+        return LocalRoot(installation, secret), described
+
+    def open(self, installation: bytes, described: Description) -> Root:
+        """Return the root of the generation.
+
+        Raises:
+            RootUnavailableError: The file cannot be read, or has no such generation.
+        """
+        secret = self._read().get(described["generation"])
+        if secret is None:
+            raise RootUnavailableError("the key file has not the keystore's generation")
+        return LocalRoot(installation, secret)
+
+    def destroy(self, described: Description) -> None:
+        """Write the file without the generation, and overwrite what stood there."""
+        known = self._read()
+        if known.pop(described["generation"], None) is not None:
+            self._write(known)
+
+    def _read(self) -> dict[int, bytes]:
+        try:
+            lines = self._path.read_text(encoding="ascii").splitlines()
+            pairs = [line.split(" ") for line in lines]
+            known = {int(generation): bytes.fromhex(secret) for generation, secret in pairs}
+        except (OSError, ValueError):
+            raise RootUnavailableError("the key file cannot be read") from None
+        if any(len(secret) != KEY_BYTES for secret in known.values()):
+            raise RootUnavailableError("the key file does not hold 256 bits")
+        return known
+
+    def _write(self, known: Mapping[int, bytes]) -> None:
+        lines = [f"{generation} {secret.hex()}\n" for generation, secret in sorted(known.items())]
+        replace_file(self._path, "".join(lines).encode())
 
 
-def open_root(described: Mapping[str, Any], key_file: Path, passphrase: bytes | None) -> bytes:
-    """Return the root key that ``described`` (the keystore's own words) refers to.
+class PassphraseProvider:
+    """Root keys wrapped under a passphrase; the keystore keeps them."""
 
-    Raises:
-        RootUnavailableError: It cannot be read, or the passphrase is wrong.
-        UsageError: The keystore needs a passphrase and none was given.
-    """
-    if described["kind"] == "key-file":
-        return _read_key_file(key_file)
-    if passphrase is None:
-        raise UsageError("this installation's keys need a passphrase: set CUSTODY_PASSPHRASE_FILE")
-    kek = _stretch(passphrase, bytes.fromhex(described["salt"]), described)
-    try:
-        return unwrap(kek, bytes.fromhex(described["wrapped"]), (_CONTEXT,))
-    except SealInvalidError:
-        raise RootUnavailableError("the passphrase is wrong") from None
+    kind = "passphrase"
 
+    def __init__(self, passphrase: bytes | None) -> None:
+        self._passphrase = passphrase
 
-def _read_key_file(key_file: Path) -> bytes:
-    try:
-        secret = bytes.fromhex(key_file.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        raise RootUnavailableError("the key file cannot be read") from None
-    if len(secret) != KEY_BYTES:
-        raise RootUnavailableError("the key file does not hold 256 bits")
-    return secret
+    def create(self, installation: bytes, generation: int) -> tuple[Root, Description]:
+        """Wrap a new root under the passphrase."""
+        secret, salt = os.urandom(KEY_BYTES), os.urandom(_SALT_BYTES)
+        parameters = {"iterations": ITERATIONS, "lanes": LANES, "memory_kib": MEMORY_KIB}
+        wrapped = self._stretch(salt, parameters).wrap(secret, self._context(generation))
+        described = {"kind": self.kind, "generation": generation, "salt": salt.hex()}
+        return LocalRoot(installation, secret), {
+            **described,
+            "wrapped": wrapped.hex(),
+            **parameters,
+        }
 
+    def open(self, installation: bytes, described: Description) -> Root:
+        """Return the root that the keystore keeps wrapped.
 
-def _under_passphrase(secret: bytes, passphrase: bytes) -> dict[str, Any]:
-    parameters = {"iterations": ITERATIONS, "lanes": LANES, "memory_kib": MEMORY_KIB}
-    salt = os.urandom(_SALT_BYTES)
-    wrapped = wrap(_stretch(passphrase, salt, parameters), secret, (_CONTEXT,))
-    return {"kind": "passphrase", "salt": salt.hex(), "wrapped": wrapped.hex(), **parameters}
+        Raises:
+            RootUnavailableError: The passphrase is wrong.
+            UsageError: None was given.
+        """
+        kek = self._stretch(bytes.fromhex(described["salt"]), described)
+        try:
+            wrapped = bytes.fromhex(described["wrapped"])
+            secret = kek.unwrap(wrapped, self._context(described["generation"]))
+        except SealInvalidError:
+            raise RootUnavailableError("the passphrase is wrong") from None
+        return LocalRoot(installation, secret)
 
+    def destroy(self, described: Description) -> None:
+        """Do nothing: the wrapped root went when the keystore was replaced and overwritten."""
 
-def _stretch(passphrase: bytes, salt: bytes, parameters: Mapping[str, Any]) -> AESGCM:
-    argon2 = Argon2id(
-        salt=salt,
-        length=KEY_BYTES,
-        iterations=parameters["iterations"],
-        lanes=parameters["lanes"],
-        memory_cost=parameters["memory_kib"],
-    )
-    return AESGCM(argon2.derive(passphrase))
+    def _context(self, generation: int) -> tuple[bytes, ...]:
+        return (_CONTEXT, generation.to_bytes(4, "big"))
+
+    def _stretch(self, salt: bytes, parameters: Mapping[str, Any]) -> WrappingKey:
+        if self._passphrase is None:
+            raise UsageError(
+                "this installation's keys need a passphrase: set CUSTODY_PASSPHRASE_FILE"
+            )
+        argon2 = Argon2id(
+            salt=salt,
+            length=KEY_BYTES,
+            iterations=parameters["iterations"],
+            lanes=parameters["lanes"],
+            memory_cost=parameters["memory_kib"],
+        )
+        return WrappingKey(argon2.derive(self._passphrase))

@@ -26,9 +26,11 @@ from custody.consent import PURPOSE, RECIPIENT, SENSITIVE, Consent
 from custody.database.consents import NewConsent, add_consents, withdraw_consents
 from custody.database.customers import add_customers, lock_customers
 from custody.database.engine import transaction
-from custody.database.records import copy_records, open_period
+from custody.database.periods import open_period
+from custody.database.records import copy_records
 from custody.identifiers import GRANT, random_id, show_id, time_ordered_id
 from custody.keys.person import Cost, PersonKey, create_person_key
+from custody.keys.providers import RootPlace
 from custody.keys.session import SessionKey
 from custody.people import Person
 from custody.policy.load import load_policy
@@ -300,8 +302,7 @@ def build_house(
         data_url=databases.app_url,
         keys_url=databases.keys_url,
         keystore=folder / "keystore.json",
-        key_file=folder / "root.key",
-        passphrase=None,
+        root=RootPlace(key_file=folder / "root.key"),
         outbox=folder / "outbox",
     )
     create_installation(places, policy, SHELL, clock, synthetic=True)

@@ -24,7 +24,8 @@ from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import transaction
 from custody.errors import QualityGateError, RefusedError, UsageError
 from custody.identifiers import time_ordered_id
-from custody.keys.keyring import INTAKE, QUARANTINE, KeyMissingError
+from custody.keys.keyring import KeyMissingError
+from custody.keys.wrapping import INTAKE, QUARANTINE
 
 PEOPLE = "客户号,姓名\nK1,王小明\n"
 TRADES = """交易号,客户号,交易日期,金额

@@ -36,6 +36,7 @@ from custody.acts.taking import take_chunk
 from custody.database.batches import Batch
 from custody.database.plans import Certificate, Plan
 from custody.embedded.postgres import EmbeddedPostgres
+from custody.keys.providers import RootPlace
 from custody.policy.load import load_policy
 from custody.policy.model import Policy
 
@@ -72,8 +73,7 @@ class Site:
             data_url=self.databases.app_url,
             keys_url=self.databases.keys_url,
             keystore=self.folder / "keystore.json",
-            key_file=self.folder / "root.key",
-            passphrase=None,
+            root=RootPlace(key_file=self.folder / "root.key"),
             outbox=self.folder / "outbox",
         )
 

@@ -298,6 +298,7 @@ def take_out(driver: Driver) -> None:
         "erase_chunk",
         "verify_absence",
         "certify_destruction",
+        "make_final",
     )
     driver.fail_every_step(lambda: destroy(shown), *steps)
     receipt = destroy(shown)

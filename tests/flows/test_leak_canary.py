@@ -260,6 +260,7 @@ STEPS = {
         "erase_chunk",
         "verify_absence",
         "certify_destruction",
+        "make_final",
     ),
 }
 

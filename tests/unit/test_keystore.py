@@ -1,135 +1,296 @@
-"""The keystore opens with its root and nothing else; tags are keyed, bound and cut as they say."""
+"""The keystore opens with its root and nothing else; tags are keyed, bound and cut as they say.
+
+One contract for every provider of the root key; what is true of one only stands below it.
+"""
 
 import json
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
 from custody.errors import UsageError
-from custody.keys.keystore import FIXED_ENTRIES, Keystore, create_keystore, open_keystore
-from custody.keys.root import RootUnavailableError
+from custody.keys import keystore as keystores
+from custody.keys import root as roots
+from custody.keys.keystore import FIXED_ENTRIES, EntryMissingError, Keystore, create_keystore
+from custody.keys.providers import RootPlace, open_keystore
+from custody.keys.root import (
+    KeyFileProvider,
+    PassphraseProvider,
+    RootProvider,
+    RootUnavailableError,
+)
 from custody.keys.tags import SEARCH_BYTES, TAG_BYTES, Tagger
+from custody.steps import observed_by
 
 WORDS = b"a passphrase of several words"
-Providers = [None, WORDS]
+KEK = "kek/open/0/1"
 
 
-@pytest.fixture(params=Providers, ids=["key file", "passphrase"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], tuple[Path, bytes | None]]:
-    """Return a function that makes a keystore under each provider of the root."""
+@dataclass(frozen=True)
+class Place:
+    """A folder with a keystore, and its provider."""
 
-    def made() -> tuple[Path, bytes | None]:
-        create_keystore(tmp_path / "store", uuid4(), tmp_path / "root", request.param)
-        return tmp_path, request.param
+    folder: Path
+    provider: Callable[[], RootProvider]
 
+    @property
+    def file(self) -> Path:
+        return self.folder / "store"
+
+    def opened(self) -> Keystore:
+        return Keystore(self.file, self.provider())
+
+    def document(self) -> dict[str, object]:
+        return dict(json.loads(self.file.read_text()))
+
+
+@pytest.fixture(params=["key file", "passphrase"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Return a keystore under each provider of the root; stretching costs next to nothing here."""
+    monkeypatch.setattr(roots, "MEMORY_KIB", 8 * roots.LANES)
+    providers: dict[str, Callable[[], RootProvider]] = {
+        "key file": lambda: KeyFileProvider(tmp_path / "root"),
+        "passphrase": lambda: PassphraseProvider(WORDS),
+    }
+    made = Place(tmp_path, providers[request.param])
+    create_keystore(made.file, uuid4(), made.provider())
     return made
 
 
-def reopened(place: Path, words: bytes | None) -> Keystore:
-    return open_keystore(place / "store", place / "root", words)
+def secrets_of(store: Keystore) -> dict[str, bytes]:
+    return {name: store.secret(name) for name in store.names}
 
 
-def test_every_entry_opens_again_and_all_differ(
-    make: Callable[[], tuple[Path, bytes | None]],
-) -> None:
-    place, words = make()
-    first, again = reopened(place, words), reopened(place, words)
-    secrets = {name: first.secret(name) for name in FIXED_ENTRIES}
-    assert secrets == {name: again.secret(name) for name in FIXED_ENTRIES}
+def test_every_entry_opens_again_and_all_differ(place: Place) -> None:
+    secrets = secrets_of(place.opened())
+    assert secrets == secrets_of(place.opened())
+    assert secrets.keys() == set(FIXED_ENTRIES)
     assert len(set(secrets.values())) == len(FIXED_ENTRIES)
     assert {len(secret) for secret in secrets.values()} == {32}
 
 
-def test_its_files_are_private_and_hold_no_secret(
-    make: Callable[[], tuple[Path, bytes | None]],
-) -> None:
-    place, words = make()
-    store = reopened(place, words)
-    text = (place / "store").read_text()
-    for file in place.iterdir():
+def test_its_files_are_private_and_hold_no_secret(place: Place) -> None:
+    store = place.opened()
+    text = place.file.read_text()
+    for file in place.folder.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert not any(store.secret(name).hex() in text for name in FIXED_ENTRIES)
+    assert not any(secret.hex() in text for secret in secrets_of(store).values())
 
 
-def test_another_process_sees_what_was_added(
-    make: Callable[[], tuple[Path, bytes | None]],
-) -> None:
-    place, words = make()
-    one, other = reopened(place, words), reopened(place, words)
-    one.add(["kek/open/0/1"])
-    assert other.secret("kek/open/0/1") == one.secret("kek/open/0/1")
-    before = one.secret("kek/open/0/1")
-    other.add(["kek/open/0/1", "kek/open/1/1"])
-    assert reopened(place, words).secret("kek/open/0/1") == before
+def test_another_process_sees_what_was_added(place: Place) -> None:
+    one, other = place.opened(), place.opened()
+    one.add([KEK])
+    assert other.secret(KEK) == one.secret(KEK)
+    before = one.secret(KEK)
+    other.add([KEK, "kek/open/1/1"])
+    assert place.opened().secret(KEK) == before
 
 
-def test_an_entry_moved_to_another_name_does_not_open(
-    make: Callable[[], tuple[Path, bytes | None]],
-) -> None:
-    place, words = make()
-    document = json.loads((place / "store").read_text())
-    entries = document["entries"]
+def test_an_entry_moved_to_another_name_does_not_open(place: Place) -> None:
+    document = place.document()
+    entries = dict(document["entries"])  # type: ignore[call-overload]
     entries["search"], entries["content"] = entries["content"], entries["search"]
-    (place / "store").write_text(json.dumps(document))
+    place.file.write_text(json.dumps({**document, "entries": entries}))
     with pytest.raises(RootUnavailableError):
-        reopened(place, words).secret("search")
+        place.opened().secret("search")
 
 
-def test_an_entry_of_another_installation_does_not_open(
-    make: Callable[[], tuple[Path, bytes | None]],
+def test_an_entry_of_another_installation_does_not_open(place: Place) -> None:
+    place.file.write_text(json.dumps({**place.document(), "installation": uuid4().hex}))
+    with pytest.raises(RootUnavailableError):
+        place.opened().secret("search")
+
+
+def test_a_missing_entry_is_named(place: Place) -> None:
+    with pytest.raises(EntryMissingError, match="kek/2030Q1/0/1"):
+        place.opened().secret("kek/2030Q1/0/1")
+
+
+def test_nothing_is_made_twice(place: Place) -> None:
+    with pytest.raises(RootUnavailableError):
+        create_keystore(place.file, uuid4(), place.provider())
+
+
+def test_a_rotation_keeps_what_stays_and_ends_what_goes(place: Place) -> None:
+    store = place.opened()
+    store.add([KEK, "kek/open/1/1"])
+    before = secrets_of(store)
+    wrapped = dict(place.document()["entries"])  # type: ignore[call-overload]
+    rotation = store.rotate([KEK])
+    assert (rotation.generation, rotation.kept) == (2, len(before) - 1)
+    assert rotation.destroyed == (KEK,)
+    after = secrets_of(place.opened())
+    assert after == {name: secret for name, secret in before.items() if name != KEK}
+    again = dict(place.document()["entries"])  # type: ignore[call-overload]
+    assert all(again[name] != wrapped[name] for name in again)
+    assert not store.is_ending
+    with pytest.raises(EntryMissingError):
+        store.secret(KEK)
+
+
+def test_a_destroyed_root_fails_for_ever(place: Place) -> None:
+    """Whoever kept the keystore of before finds nothing at the provider that opens it."""
+    old = place.document()
+    root = dict(old["root"])  # type: ignore[call-overload]
+    place.opened().rotate()
+    if place.provider().kind == PassphraseProvider.kind:
+        kept = place.file.read_bytes()
+        assert root["wrapped"].encode() not in kept
+        return
+    place.file.write_text(json.dumps(old))
+    with pytest.raises(RootUnavailableError):
+        place.opened()
+
+
+def test_a_process_that_was_open_goes_on_after_anothers_rotation(place: Place) -> None:
+    other = place.opened()
+    before = secrets_of(other)
+    place.opened().rotate()
+    place.opened().add([KEK])
+    assert other.secret(KEK) == place.opened().secret(KEK)
+    assert {name: other.secret(name) for name in before} == before
+
+
+def test_neither_root_nor_secrets_are_kept_longer_than_a_minute(
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, words = make()
-    document = json.loads((place / "store").read_text())
-    document["installation"] = uuid4().hex
-    (place / "store").write_text(json.dumps(document))
+    other = place.opened()
+    other.add([KEK])
+    other.secret(KEK)
+    place.opened().rotate([KEK])
+    assert other.secret(KEK), "for a minute it may still be there"
+    monkeypatch.setattr(keystores, "CACHE_SECONDS", 0.0)
+    with pytest.raises(EntryMissingError):
+        other.secret(KEK)
+
+
+STEPS = (
+    "rotate:root-created",
+    "replace:renamed",
+    "rotate:keystore-written",
+    "rotate:root-destroyed",
+    "rotate:settled",
+)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def rotate_and_die(place: Place, step: str, turn: int) -> bool:
+    """Rotate, and end at the given passing of a step; return whether it was reached."""
+    seen = 0
+
+    def end(reached: str) -> None:
+        nonlocal seen
+        seen += reached == step
+        if reached == step and seen == turn:
+            raise Killed
+
+    with observed_by(end):
+        try:
+            place.opened().rotate([KEK])
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("turn", [1, 2, 3, 4])
+def test_killed_at_any_step_twice_no_key_is_lost(place: Place, step: str, turn: int) -> None:
+    store = place.opened()
+    store.add([KEK, "kek/open/1/1"])
+    before = secrets_of(store)
+    for _ in range(2):
+        reached = rotate_and_die(place, step, turn)
+        left = secrets_of(place.opened())
+        assert left.items() <= before.items()
+        assert before.keys() - left.keys() <= {KEK}
+        if not reached:
+            break
+    place.opened().rotate([KEK])
+    store = place.opened()
+    assert secrets_of(store) == {name: one for name, one in before.items() if name != KEK}
+    assert not store.is_ending
+
+
+def test_a_careless_rotation_loses_every_key(place: Place) -> None:
+    """The naive twin: the old root goes before the keystore is under the new one."""
+    store = place.opened()
+    store._provider.destroy(place.document()["root"])  # type: ignore[arg-type]
+    if place.provider().kind == PassphraseProvider.kind:
+        broken = {**place.document(), "root": store._provider.create(bytes(16), 2)[1]}
+        place.file.write_text(json.dumps(broken))
     with pytest.raises(RootUnavailableError):
-        reopened(place, words).secret("search")
+        place.opened().secret("search")
 
 
-def test_a_missing_entry_is_named(make: Callable[[], tuple[Path, bytes | None]]) -> None:
-    with pytest.raises(RootUnavailableError, match="kek/2030Q1/0/1"):
-        reopened(*make()).secret("kek/2030Q1/0/1")
+def test_no_key_bytes_stand_in_any_error(place: Place) -> None:
+    store = place.opened()
+    secrets, told = [one.hex() for one in secrets_of(store).values()], []
+    place.file.write_text(json.dumps({**place.document(), "installation": uuid4().hex}))
+    for attempt in (lambda: place.opened().secret("search"), lambda: store.secret("nothing")):
+        with pytest.raises(RootUnavailableError) as failure:
+            attempt()
+        told.append(f"{failure.value!r} {failure.value} {failure.value.__cause__}")
+    assert not any(secret in text for secret in secrets for text in told)
 
 
-def test_nothing_is_made_twice(make: Callable[[], tuple[Path, bytes | None]]) -> None:
-    place, words = make()
+def test_a_key_file_is_made_once(tmp_path: Path) -> None:
+    create_keystore(tmp_path / "store", uuid4(), KeyFileProvider(tmp_path / "root"))
     with pytest.raises(RootUnavailableError):
-        create_keystore(place / "store", uuid4(), place / "root", words)
-    if words is None:
-        with pytest.raises(RootUnavailableError):
-            create_keystore(place / "another", uuid4(), place / "root", None)
+        create_keystore(tmp_path / "another", uuid4(), KeyFileProvider(tmp_path / "root"))
 
 
 def test_a_wrong_or_missing_passphrase_opens_nothing(tmp_path: Path) -> None:
-    create_keystore(tmp_path / "store", uuid4(), tmp_path / "root", WORDS)
+    create_keystore(tmp_path / "store", uuid4(), PassphraseProvider(WORDS))
+    root = tmp_path / "root"
     with pytest.raises(RootUnavailableError, match="passphrase is wrong"):
-        reopened(tmp_path, WORDS + b"!")
+        open_keystore(tmp_path / "store", RootPlace(key_file=root, passphrase=WORDS + b"!"))
     with pytest.raises(UsageError, match="need a passphrase"):
-        reopened(tmp_path, None)
-    assert not (tmp_path / "root").exists()
+        open_keystore(tmp_path / "store", RootPlace(key_file=root))
+    assert not root.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"zz", b"00" * 31, b"00" * 33, b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"zz", b"1 " + b"00" * 31, b"1 " + b"00" * 33, b"\xff", b"00" * 32]
+)
 def test_a_damaged_key_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    create_keystore(tmp_path / "store", uuid4(), tmp_path / "root", None)
+    create_keystore(tmp_path / "store", uuid4(), KeyFileProvider(tmp_path / "root"))
     (tmp_path / "root").write_bytes(content)
     with pytest.raises(RootUnavailableError):
-        reopened(tmp_path, None)
+        Keystore(tmp_path / "store", KeyFileProvider(tmp_path / "root"))
 
 
 def test_another_key_file_opens_no_entry(tmp_path: Path) -> None:
-    create_keystore(tmp_path / "store", uuid4(), tmp_path / "root", None)
-    (tmp_path / "root").write_text("00" * 32)
+    create_keystore(tmp_path / "store", uuid4(), KeyFileProvider(tmp_path / "root"))
+    (tmp_path / "root").write_text("1 " + "00" * 32)
     with pytest.raises(RootUnavailableError):
-        reopened(tmp_path, None).secret("search")
+        Keystore(tmp_path / "store", KeyFileProvider(tmp_path / "root")).secret("search")
+
+
+def test_what_a_key_file_held_is_overwritten_where_it_lay(tmp_path: Path) -> None:
+    create_keystore(tmp_path / "store", uuid4(), KeyFileProvider(tmp_path / "root"))
+    with (tmp_path / "root").open("rb") as old, (tmp_path / "store").open("rb") as entries:
+        root, wrapped = old.read(), entries.read()
+        Keystore(tmp_path / "store", KeyFileProvider(tmp_path / "root")).rotate()
+        for file, before in ((old, root), (entries, wrapped)):
+            file.seek(0)
+            assert len(now := file.read()) == len(before)
+            assert now != before
+            assert root.split()[1] not in now
+    assert root.split()[1] not in (tmp_path / "root").read_bytes()
 
 
 @pytest.fixture
 def tags(tmp_path: Path) -> Tagger:
-    return Tagger(create_keystore(tmp_path / "store", UUID(int=1), tmp_path / "root", None))
+    return Tagger(
+        create_keystore(tmp_path / "store", UUID(int=1), KeyFileProvider(tmp_path / "root"))
+    )
 
 
 def test_tags_are_cut_to_their_lengths(tags: Tagger) -> None:
@@ -153,7 +314,9 @@ def test_tags_tell_kinds_and_places_apart(tags: Tagger) -> None:
 
 
 def test_tags_of_another_installation_tell_nothing(tags: Tagger, tmp_path: Path) -> None:
-    other = Tagger(create_keystore(tmp_path / "other", UUID(int=2), tmp_path / "key", None))
+    other = Tagger(
+        create_keystore(tmp_path / "other", UUID(int=2), KeyFileProvider(tmp_path / "key"))
+    )
     assert tags.identity("resident_id", "", "1") != other.identity("resident_id", "", "1")
 
 

@@ -1,0 +1,90 @@
+"""``custody keys``: how the keys stand, and what makes erasures final."""
+
+from typing import Annotated
+
+import typer
+
+from custody.cli.groups import Group
+from custody.cli.output import note, show
+from custody.cli.session import opened, os_user
+
+app = Group("keys", "Keys: how they stand, rotate the root, turn what was erased into noise.")
+
+
+@app.offers("status")
+def status() -> None:
+    """Show generations, and in which periods keys were deleted since their last turn."""
+    from custody.acts.keeping import key_standing
+
+    with opened(to_look=True) as custody:
+        standing = key_standing(custody)
+        suite = custody.suite.name
+    show(
+        {
+            "provider": standing.provider,
+            "suite": suite,
+            "root": standing.root,
+            "rotation_under_way": standing.rotation_under_way,
+            "entries": standing.entries,
+            "periods": [
+                {
+                    "period": one.period,
+                    "buckets": one.buckets,
+                    "dirty": one.dirty,
+                    "closed": one.closed,
+                    "keys": one.keys,
+                }
+                for one in standing.buckets
+            ],
+        }
+    )
+
+
+@app.offers("rotate")
+def rotate() -> None:
+    """Give the keystore a new root key and destroy the old one at its provider."""
+    from custody.acts.keeping import rotate_root
+
+    with opened() as custody:
+        rotation = rotate_root(custody, os_user())
+    show({"root": rotation.generation, "entries": rotation.kept}, "root_rotated")
+
+
+@app.offers("close-period")
+def close_period(
+    period: Annotated[str, typer.Argument(help="The expiry period, such as 2027Q4.")],
+) -> None:
+    """End an expiry period that is over: destroy its keys, whatever the number of customers.
+
+    What is held moves on first; what is due and not held must have been destroyed by a plan.
+    """
+    from custody.acts.period_end import close_period as close
+
+    with opened() as custody:
+        note("closing_period")
+        receipt = close(custody, os_user(), period)
+    document = {"period": period, "keys": receipt.keys, "destroyed": receipt.destroyed}
+    show({**document, "root": receipt.root}, "period_closed")
+
+
+@app.offers("turn")
+def turn(
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Turn every bucket, not only those with deleted keys.")
+    ] = False,
+) -> None:
+    """Wrap the surviving keys anew where keys were deleted, and destroy the old wrapping keys.
+
+    From then on no copy of both databases from before opens what was erased.
+    """
+    from custody.acts.turning import turn_keys
+
+    with opened() as custody:
+        note("turning")
+        receipt = turn_keys(custody, os_user(), everything=everything)
+    if receipt is None:
+        show({"buckets": 0, "keys": 0, "destroyed": 0}, "nothing_to_turn")
+        return
+    document = {"buckets": receipt.buckets, "keys": receipt.keys, "destroyed": receipt.destroyed}
+    show({**document, "root": receipt.root}, "turned")

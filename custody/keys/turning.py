@@ -1,0 +1,222 @@
+"""Turning buckets: what survives is wrapped anew, then the old key-encryption keys are destroyed.
+
+No statement of SQL makes a deleted key's bytes go away: they stay in dead rows, in the write-ahead
+log, in replicas and backups. They become noise when the key that opens them is gone. Steps:
+
+1. A key-encryption key of the next generation is made for every bucket that is to turn.
+2. Each bucket, one transaction: it is locked against new keys, every key in it is opened, wrapped
+   under the new one, opened again and compared; the bucket advances.
+3. The keystore is rotated without the generations that no bucket has any more, and without the keys
+   of days whose batches are gone. With the old root the old generations are destroyed.
+
+Killed anywhere, every key opens; what is left to do is read from bucket and keystore by the next
+turn. A generation made in step 1 by a turn that was killed is used by the next.
+"""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+
+from custody.database import buckets, keytables
+from custody.database.buckets import Bucket
+from custody.database.engine import transaction
+from custody.database.keytables import WrappedKey
+from custody.errors import CustodyError
+from custody.keys.keystore import Keystore
+from custody.keys.wrapping import (
+    data_context,
+    kek_name,
+    open_data_key,
+    read_day_name,
+    read_kek_name,
+)
+from custody.seal import SealInvalidError
+from custody.steps import reached
+from custody.suites import Suite
+
+_CHUNK_KEYS: Final = 10_000
+
+
+class PeriodClosedError(CustodyError):
+    """The keys of an expiry period are destroyed; none is made in it again."""
+
+    code = "changed_meanwhile"
+
+    def __str__(self) -> str:
+        """Return which period."""
+        return f"the expiry period {self.args[0]} is closed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnReceipt:
+    """What a turn came to.
+
+    Attributes:
+        buckets: How many buckets advanced a generation.
+        keys: How many data keys were wrapped anew, each opened again and compared.
+        destroyed: How many key-encryption keys were destroyed.
+        root: The generation of the root key now.
+    """
+
+    buckets: int
+    keys: int
+    destroyed: int
+    root: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PeriodReceipt:
+    """What the end of a period came to.
+
+    Attributes:
+        keys: How many data keys were deleted with it.
+        destroyed: How many key-encryption keys were destroyed.
+        root: The generation of the root key now.
+    """
+
+    keys: int
+    destroyed: int
+    root: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turner:
+    """Turns the buckets of one installation."""
+
+    installation: bytes
+    engine: Engine
+    keystore: Keystore
+    suite: Suite
+
+    def has_work(self, today: date, *, everything: bool = False) -> bool:
+        """Whether a turn would change anything."""
+        self.keystore.reload()
+        with transaction(self.engine) as connection:
+            waiting = buckets.buckets_to_turn(connection, everything=everything)
+            stale = self._stale(connection, today)
+        return bool(waiting or stale or self.keystore.is_ending)
+
+    def turn(self, today: date, *, everything: bool = False) -> TurnReceipt:
+        """Turn the dirty buckets, or all, and destroy what they leave.
+
+        Raises:
+            SealInvalidError: A key does not open; its bucket stays as it is.
+        """
+        with transaction(self.engine) as connection:
+            waiting = buckets.buckets_to_turn(connection, everything=everything)
+            keytables.lock_keystore(connection)
+            self.keystore.add(kek_name(period, place, g + 1) for period, place, g in waiting)
+        reached("turn:keys-made")
+        counts = [self._turn_bucket(*bucket) for bucket in waiting]
+        turned = [count for count in counts if count is not None]
+        destroyed = self._destroy(today)
+        return TurnReceipt(
+            buckets=len(turned),
+            keys=sum(turned),
+            destroyed=len(destroyed),
+            root=self.keystore.generation,
+        )
+
+    def close_period(self, period: str, at: datetime, today: date) -> PeriodReceipt:
+        """Destroy every key of a period in which no record lies any more; again is success.
+
+        1. Its buckets are closed: no key is made in them from then on. 2. The keystore is rotated
+        without its key-encryption keys. 3. Its data keys, noise by now, are deleted in chunks.
+        """
+        with transaction(self.engine) as connection:
+            buckets.close_buckets(connection, period, at)
+        reached("period:buckets-closed")
+        destroyed = self._destroy(today)
+        keys = self._delete_keys(period)
+        reached("period:keys-deleted")
+        return PeriodReceipt(
+            keys=keys,
+            destroyed=sum(name.startswith(f"kek/{period}/") for name in destroyed),
+            root=self.keystore.generation,
+        )
+
+    def _delete_keys(self, period: str) -> int:
+        keys = 0
+        while True:
+            with transaction(self.engine) as connection:
+                gone = buckets.delete_keys_of_period(connection, period, _CHUNK_KEYS)
+            if not gone:
+                return keys
+            keys += gone
+
+    def _turn_bucket(self, period: str, place: int, generation: int) -> int | None:
+        """Wrap a bucket's keys anew and return how many, None where somebody else turned it."""
+        with transaction(self.engine) as connection:
+            if buckets.lock_bucket(connection, period, place) != generation:
+                return None
+            keys = buckets.keys_of_bucket(connection, period, place)
+            wrapped = self._rewrapped(keys, period, place, generation)
+            ids = [key.key_id for key in keys]
+            if buckets.rewrap_keys(connection, ids, wrapped, generation + 1) != len(keys):
+                raise SealInvalidError(f"a wrapped key of bucket {period}/{place} went meanwhile")
+            buckets.advance_bucket(connection, period, place, generation + 1)
+            reached("turn:bucket-rewrapped")
+        reached("turn:bucket-advanced")
+        return len(keys)
+
+    def _rewrapped(
+        self, keys: Sequence[WrappedKey], period: str, place: int, generation: int
+    ) -> list[bytes]:
+        old = self.keystore.wrapping_key(kek_name(period, place, generation))
+        new = self.keystore.wrapping_key(kek_name(period, place, generation + 1))
+        renewed = []
+        for key in keys:
+            opened = open_data_key(self.installation, old, key)
+            context = data_context(
+                self.installation, key.customer_id, period, generation + 1, key.key_id
+            )
+            wrapped = new.wrap(opened.secret, context, self.suite)
+            if not hmac.compare_digest(new.unwrap(wrapped, context), opened.secret):
+                raise SealInvalidError(f"wrapped key {key.key_id}")
+            renewed.append(wrapped)
+        return renewed
+
+    def _destroy(self, today: date) -> set[str]:
+        """Destroy the keys under which nothing lies any more, and return their names."""
+        with transaction(self.engine) as connection:
+            keytables.lock_keystore(connection)
+            self.keystore.reload()
+            stale = self._stale(connection, today)
+            if stale or self.keystore.is_ending:
+                self.keystore.rotate(stale)
+        reached("turn:keys-destroyed")
+        return stale
+
+    def _stale(self, connection: Connection, today: date) -> set[str]:
+        """Return the names of the keys under which nothing lies any more.
+
+        A generation ahead of its bucket's belongs to a turn that is under way, or to the next. A
+        day's key is spared while its day lasts.
+        """
+        known = {(one.period, one.slice): one for one in buckets.every_bucket(connection)}
+        days = keytables.batch_key_days(connection)
+        return {
+            name
+            for name in self.keystore.names
+            if _is_left_behind(name, known) or _is_of_a_past_day(name, days, today)
+        }
+
+
+def _is_left_behind(name: str, known: dict[tuple[str, int], Bucket]) -> bool:
+    kek = read_kek_name(name)
+    if kek is None:
+        return False
+    period, place, generation = kek
+    bucket = known.get((period, place))
+    if bucket is None:
+        return False
+    return bucket.closed_at is not None or generation < bucket.generation
+
+
+def _is_of_a_past_day(name: str, days: set[tuple[str, date]], today: date) -> bool:
+    found = read_day_name(name)
+    return found is not None and found not in days and found[1] < today
