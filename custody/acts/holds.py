@@ -1,5 +1,6 @@
 """Legal holds and the events that start retention clocks: both under the customer's lock."""
 
+from collections.abc import Mapping
 from datetime import date
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection
 from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
 from custody.acts.recording import record
-from custody.database import customers, endings, records
+from custody.database import customers, endings, periods, records
 from custody.database import holds as hold_tables
 from custody.database.engine import transaction
 from custody.database.holds import Hold
@@ -42,12 +43,24 @@ def add_hold(
     )
     with transaction(custody.data) as connection:
         _lock_active(connection, customer_id)
+        states = periods.share_periods_of(connection, customer_id)
         if record_id is not None:
             _require_record(connection, customer_id, record_id)
         hold_tables.add_hold(connection, hold)
+        moving = _held_in_closing(connection, hold, states)
+        endings.end_keys_of_records(connection, moving, "rebased", custody.now())
         record(connection, custody, actor, "customer:hold:set", {"hold": show_id(HOLD, hold.id)})
     reached("hold:set")
+    if moving:
+        finish_endings(custody, actor, [customer_id])
     return hold
+
+
+def _held_in_closing(connection: Connection, hold: Hold, states: Mapping[str, str]) -> list[UUID]:
+    """Return the records that the hold keeps and that lie in periods about to end: they move on."""
+    closing = {name for name, state in states.items() if state == "closing"}
+    rows = records.records_of(connection, [hold.customer_id]) if closing else []
+    return [row.id for row in rows if row.period in closing and hold.covers(row.id)]
 
 
 def lift_hold(custody: Custody, actor: Actor, hold_id: UUID) -> None:

@@ -35,7 +35,7 @@ from custody.database.quarantine import QuarantinedRow
 from custody.errors import Reason, RefusedError
 from custody.identifiers import BATCH, show_id
 from custody.intake import decode_rows, quarantine_context
-from custody.keys.keyring import QUARANTINE
+from custody.keys.wrapping import QUARANTINE
 from custody.rows import Chunk, RawRow
 from custody.seal import open_at
 from custody.steps import reached

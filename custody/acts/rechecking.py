@@ -6,7 +6,7 @@ from custody.acts.basis import Ground, against_basis, consents_for
 from custody.acts.context import Custody
 from custody.acts.drafting import Draft
 from custody.acts.subjects import ChangedMeanwhileError
-from custody.database import customers, records
+from custody.database import customers, periods, records
 from custody.database.batches import Batch
 from custody.database.consents import consents_of
 from custody.database.holds import holds_on
@@ -34,8 +34,8 @@ def require_still_true(
     _require_no_hold(connection, draft)
     if records.one_record_each(connection, draft.new_aliases - draft.new_customers):
         raise ChangedMeanwhileError
-    periods = {one.period for one in draft.planned}
-    if set(records.share_periods(connection, periods).values()) - {"open"}:
+    wanted = {one.period for one in draft.planned}
+    if set(periods.share_periods(connection, wanted).values()) - {"open"}:
         raise ChangedMeanwhileError
 
 

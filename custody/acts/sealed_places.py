@@ -76,7 +76,7 @@ def _open_documents(custody: Custody) -> Iterator[int]:
             page = consent_tables.documents_after(connection, after, _PAGE)
         if not page:
             return
-        keys = custody.keyring.open_consent_keys({customer for _, customer, _ in page})
+        keys = custody.keyring.consents.open({customer for _, customer, _ in page})
         for consent_id, customer, sealed in page:
             place = f"document of consent {consent_id}"
             if customer not in keys:

@@ -25,13 +25,15 @@ from custody.acts.sealing import seal_payloads
 from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, write_learnt
 from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
-from custody.database import customers, endings, records
+from custody.database import customers, endings, periods, records
 from custody.database import quarantine as quarantine_tables
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import DatabaseError, transaction
 from custody.database.records import RecordKey, SearchEntry
 from custody.errors import UsageError
-from custody.keys.keyring import INTAKE, KeyMissingError
+from custody.keys.keyring import KeyMissingError
+from custody.keys.turning import PeriodClosedError
+from custody.keys.wrapping import INTAKE
 from custody.record import RecordRow
 from custody.seal import DataKey
 from custody.steps import reached
@@ -80,7 +82,7 @@ def again_if_changed(act: Callable[[], _T]) -> _T:
     for _ in range(ATTEMPTS - 1):
         try:
             return act()
-        except (ChangedMeanwhileError, KeyMissingError):
+        except (ChangedMeanwhileError, KeyMissingError, PeriodClosedError):
             continue
         except DatabaseError as error:
             if not (error.is_deadlock or error.constraint in _RACES):
@@ -111,7 +113,7 @@ def _store_once(custody: Custody, actor: Actor, batch: Batch, chunk: int) -> Chu
 def _open_periods(custody: Custody, draft: Draft) -> None:
     with transaction(custody.data) as connection:
         for period in sorted({planned.period for planned in draft.planned}):
-            records.open_period(connection, period)
+            periods.open_period(connection, period)
 
 
 def _write(  # noqa: PLR0913 - one unit of work and all it needs

@@ -17,6 +17,7 @@ from custody.errors import CustodyError
 # Statistics are off on sealed columns, so the planner would wrongly go parallel for point reads.
 _OPTIONS: Final = "-c search_path=custody -c max_parallel_workers_per_gather=0 -c timezone=UTC"
 _CONNECT_SECONDS: Final = 10
+_LOCK_TIMEOUT: Final = "55P03"
 _SERIALIZATION: Final = frozenset({"40001", "40P01"})
 
 
@@ -33,6 +34,11 @@ class DatabaseError(CustodyError):
     def is_deadlock(self) -> bool:
         """Whether the same unit of work may succeed when it is begun again."""
         return self.sqlstate in _SERIALIZATION
+
+    @property
+    def is_lock_timeout(self) -> bool:
+        """Whether a lock was not to be had within its time."""
+        return self.sqlstate == _LOCK_TIMEOUT
 
     def __str__(self) -> str:
         """Return the SQLSTATE and the constraint's name."""

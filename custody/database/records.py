@@ -66,7 +66,6 @@ _COUNT = text(
     " count(*) FILTER (WHERE level_raised) AS raised FROM records GROUP BY dataset ORDER BY dataset"
 )
 _SEARCH = text("SELECT record_id, customer_id FROM search_index WHERE tag = :tag AND kind = :kind")
-_PERIOD_STATES = text("SELECT name, state FROM periods WHERE name = ANY(:names) FOR SHARE")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,15 +234,3 @@ def search(connection: Connection, kind: str, tag: bytes) -> list[tuple[UUID, UU
     """Return candidates (record, customer) for a coarse tag; the caller opens and compares."""
     rows = connection.execute(_SEARCH, {"kind": kind, "tag": tag})
     return [(row.record_id, row.customer_id) for row in rows]
-
-
-def open_period(connection: Connection, name: str) -> None:
-    """Make an expiry period and its partition, unless it is there."""
-    connection.execute(text("SELECT open_period(:name)"), {"name": name})
-
-
-def share_periods(connection: Connection, names: Iterable[str]) -> dict[str, str]:
-    """Lock the periods against closing and return their states."""
-    return {
-        row.name: row.state for row in connection.execute(_PERIOD_STATES, {"names": sorted(names)})
-    }

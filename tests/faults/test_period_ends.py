@@ -1,0 +1,344 @@
+"""The end of an expiry period: final for all of them, and nobody held goes (T10, T15, T23)."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from house import NOW, TESTER, ZONE, Site, copied, destroy, founded, plan_all, take_in
+from racing import (
+    accept_all,
+    contract,
+    contracts_file,
+    errors,
+    race,
+    settle,
+    settled_contracts,
+    transactions_file,
+    unsound,
+)
+from story import transaction_row
+
+from custody.acts import period_end
+from custody.acts.context import Custody
+from custody.acts.holds import add_hold, lift_hold
+from custody.acts.keeping import key_standing
+from custody.acts.period_end import close_period, periods_over
+from custody.acts.sealing import open_records
+from custody.acts.store import store_chunk
+from custody.acts.subjects import ChangedMeanwhileError
+from custody.acts.verify import verify_installation
+from custody.database import records
+from custody.database.engine import transaction
+from custody.database.periods import list_periods
+from custody.embedded.postgres import EmbeddedPostgres
+from custody.errors import RefusedError, UsageError
+from custody.keys.root import RootUnavailableError
+from custody.keys.turning import PeriodClosedError
+from custody.record import RecordRow
+from custody.seal import SealInvalidError
+from custody.steps import observed_by
+
+RACES = 300
+DUE = date(2021, 12, 10)  # kept five years: until 10 December 2026
+PERIOD = "2026Q4"
+LATER = datetime(2027, 2, 1, 12, tzinfo=ZONE)
+STEPS = (
+    "period:closing",
+    "period:end:begun:before-commit",
+    "period:moves-decided",
+    "endings:keys-retired",
+    "endings:survivors-resealed",
+    "endings:keys-deleted",
+    "period:moved-on",
+    "period:data:ended:before-commit",
+    "period:dropped",
+    "period:buckets-closed",
+    "rotate:root-created",
+    "rotate:keystore-written",
+    "rotate:root-destroyed",
+    "turn:keys-destroyed",
+    "period:keys-deleted",
+    "period:keys:destroyed:before-commit",
+)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def site(
+    _templates: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    accept_all(monkeypatch)
+    with founded(_templates, tmp_path) as made:
+        yield made
+
+
+def everything(custody: Custody) -> list[RecordRow]:
+    with transaction(custody.data) as connection:
+        return records.records_after(connection, UUID(int=0), 100_000)
+
+
+def values_of(custody: Custody) -> dict[UUID, object]:
+    return {one.row.id: one.payloads for one in open_records(custody, everything(custody))}
+
+
+def purge(custody: Custody) -> None:
+    """Destroy what is due and not held."""
+    destroy(custody, plan_all(custody))
+
+
+def after_the_quarter(site: Site) -> object:
+    return site.opened(lambda: LATER)
+
+
+@pytest.fixture
+def people(site: Site, tmp_path: Path) -> list[UUID]:
+    """Return six customers, each with a transaction that falls due in the period."""
+    with site.opened() as custody:
+        return settled_contracts(custody, tmp_path, 6, DUE)
+
+
+def test_a_period_that_lasts_or_never_was_is_not_ended(site: Site, people: list[UUID]) -> None:
+    assert people
+    with site.opened() as custody:
+        for wrong in (PERIOD, "2020Q1", "open", "2026Q5"):
+            with pytest.raises(UsageError):
+                close_period(custody, TESTER, wrong)
+        assert periods_over(custody) == []
+
+
+def test_what_is_due_and_not_destroyed_yet_keeps_a_period_open(
+    site: Site, people: list[UUID]
+) -> None:
+    with after_the_quarter(site) as custody:
+        assert periods_over(custody) == [PERIOD]
+        with pytest.raises(RefusedError) as refused:
+            close_period(custody, TESTER, PERIOD)
+        (reason,) = refused.value.reasons
+        assert (reason.code, reason.count) == ("period_not_empty", len(people))
+        purge(custody)
+        assert close_period(custody, TESTER, PERIOD).destroyed == 16
+        assert periods_over(custody) == []
+
+
+def test_no_copy_from_before_opens_anything_of_the_period_and_what_is_held_moved_on(
+    site: Site, people: list[UUID], tmp_path: Path, postgres: EmbeddedPostgres
+) -> None:
+    with site.opened() as custody:
+        add_hold(custody, TESTER, people[0], "case 7")
+        before = everything(custody)
+    in_period = {row.id for row in before if row.period == PERIOD}
+    assert len(in_period) == 6
+    with copied(postgres, site, tmp_path) as copy:
+        with after_the_quarter(site) as custody:
+            purge(custody)
+            kept = values_of(custody)
+            assert close_period(custody, TESTER, PERIOD).destroyed == 16
+            assert values_of(custody) == kept
+            held = [row for row in everything(custody) if row.id in in_period]
+            assert [(row.customer_id, row.period) for row in held] == [(people[0], "2027Q1")]
+            verify_installation(custody, deep=True)
+        with copy.opened() as then:
+            assert opened_of(then, in_period) == 6, "the control: with the keystore of then"
+        for name in ("keystore.json", "root.key"):
+            shutil.copyfile(site.folder / name, copy.folder / name)
+        with copy.opened() as now:
+            assert opened_of(now, in_period) == 0
+    with after_the_quarter(site) as custody:
+        assert close_period(custody, TESTER, PERIOD).destroyed == 0, "again is success"
+
+
+def opened_of(custody: Custody, ids: set[UUID]) -> int:
+    """Return how many of these records open."""
+    with transaction(custody.data) as connection:
+        rows = records.records_by_id(connection, ids)
+    assert {row.id for row in rows} == ids
+    opened = 0
+    for row in rows:
+        try:
+            opened += len(open_records(custody, [row]))
+        except (SealInvalidError, RootUnavailableError):
+            continue
+    return opened
+
+
+def test_a_hold_set_while_a_period_closes_moves_its_record_itself(
+    site: Site, people: list[UUID]
+) -> None:
+    with after_the_quarter(site) as custody:
+        with pytest.raises(RefusedError):
+            close_period(custody, TESTER, PERIOD)
+        add_hold(custody, TESTER, people[0], "case 8")
+        moved = [row.period for row in everything(custody) if row.customer_id == people[0]]
+        assert PERIOD not in moved
+        purge(custody)
+        close_period(custody, TESTER, PERIOD)
+        assert len(moved) == sum(r.customer_id == people[0] for r in everything(custody))
+
+
+def close_and_die(custody: Custody, step: str) -> bool:
+    def end(reached: str) -> None:
+        if reached == step:
+            raise Killed
+
+    try:
+        with observed_by(end):
+            close_period(custody, TESTER, PERIOD)
+    except Killed:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_step_twice_nothing_that_stays_is_lost(
+    site: Site, people: list[UUID], step: str
+) -> None:
+    with site.opened() as custody:
+        add_hold(custody, TESTER, people[0], "case 9")
+    with after_the_quarter(site) as custody:
+        purge(custody)
+        before = values_of(custody)
+        assert close_and_die(custody, step)
+    for _ in range(2):
+        with after_the_quarter(site) as custody:
+            assert values_of(custody) == before
+            close_and_die(custody, step)
+    with after_the_quarter(site) as custody:
+        close_period(custody, TESTER, PERIOD)
+        assert values_of(custody) == before
+        verify_installation(custody, deep=True)
+        with transaction(custody.data) as connection:
+            assert list_periods(connection)[PERIOD] == "closed"
+        (gone,) = [one for one in key_standing(custody).buckets if one.period == PERIOD]
+        assert (gone.closed, gone.keys) == (16, 0)
+        assert not [n for n in custody.keyring.keystore.names if n.startswith(f"kek/{PERIOD}/")]
+        assert not custody.keyring.keystore.is_ending
+        assert unsound(custody, len(people)) == []
+
+
+def quarters(count: int) -> list[tuple[str, date, datetime]]:
+    """Return so many past quarters: period, the day of what falls due in it, a day behind it."""
+    found = []
+    year, quarter = 2027, 1
+    for _ in range(count):
+        last = date(year, quarter * 3, 28)
+        after = datetime(year + quarter // 4, quarter % 4 * 3 + 1, 15, 12, tzinfo=ZONE)
+        found.append((f"{year}Q{quarter}", last.replace(year=year - 5), after))
+        year, quarter = year + quarter // 4, quarter % 4 + 1
+    return found
+
+
+def test_holds_and_period_ends_leave_nobody_held_behind(site: Site, tmp_path: Path) -> None:
+    """300 races hold × period end: whoever was told that a record is held still has it."""
+    rounds = quarters(10)
+    each = RACES // len(rounds)
+    with site.opened(chunk_rows=500) as custody:
+        people = settled_contracts(custody, tmp_path, RACES)
+        rows = [transaction_row(i, 0, rounds[i // each][1]) for i in range(RACES)]
+        settle(custody, transactions_file(tmp_path / "due.csv", rows))
+    wrong: list[str] = []
+    for turn, (period, _, after) in enumerate(rounds):
+        with site.opened(lambda after=after: after) as custody:
+            group = people[turn * each : (turn + 1) * each]
+            with transaction(custody.data) as connection:
+                own = {r.customer_id: r for r in records.records_of(connection, group)}
+            early = [add_hold(custody, TESTER, one, "early") for one in group]
+            for hold in early[:-1]:
+                lift_hold(custody, TESTER, hold.id)
+            # One is held, so that the end has something to move; the others race it.
+            sides = [partial(add_hold, custody, TESTER, one, "race") for one in group[:-1]]
+            end = partial(_end_with_purge, custody, period)
+            outcomes = race(turn, end, *sides)
+            wrong += [f"{period}: {error!r}" for error in errors(outcomes)]
+            left = {row.customer_id for row in everything(custody)}
+            wrong += [f"{one} is gone" for one in group if one not in left]
+            values_of(custody)
+            assert own
+    assert wrong == []
+    with site.opened(lambda: rounds[-1][2]) as custody:
+        assert unsound(custody, RACES) == []
+
+
+def _end_with_purge(custody: Custody, period: str) -> None:
+    try:
+        close_period(custody, TESTER, period)
+    except RefusedError:
+        return  # not yet all held: nothing was destroyed
+
+
+def test_a_careless_end_takes_what_was_held_in_between(
+    site: Site, people: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The naive twin: it looks once, and destroys the keys without looking again."""
+    with after_the_quarter(site) as custody:
+        victims = people[:1]
+        for one in people[1:]:
+            destroy(custody, plan_all(custody, one))
+        careful = period_end._drop
+
+        def careless(*_: object) -> list[object]:
+            return []
+
+        monkeypatch.setattr(period_end, "_move_on", lambda *_: None)
+        monkeypatch.setattr(period_end, "_drop", careless)
+        add_hold(custody, TESTER, victims[0], "case 10")
+        close_period(custody, TESTER, PERIOD)
+        assert careful is not careless
+        with pytest.raises((SealInvalidError, RootUnavailableError)):
+            values_of(custody)
+
+
+def test_stores_and_period_ends_do_not_disturb_each_other(site: Site, tmp_path: Path) -> None:
+    """300 races store × period end: what is stored opens, in a period that is not over."""
+    rounds = quarters(10)
+    each = RACES // len(rounds)
+    with site.opened(chunk_rows=500) as custody:
+        settled_contracts(custody, tmp_path, RACES)
+        # Somebody has a key in every period, so that it exists.
+        rows = [transaction_row(i, 0, day) for i, (_, day, _) in enumerate(rounds)]
+        settle(custody, transactions_file(tmp_path / "first.csv", rows))
+    for turn, (period, day, after) in enumerate(rounds):
+        numbers = range(turn * each, (turn + 1) * each)
+        rows = [transaction_row(i, 9, day) for i in numbers]
+        file = transactions_file(tmp_path / f"{period}.csv", rows)
+        before = datetime.combine(day.replace(year=day.year + 5), NOW.timetz())
+        with site.opened(lambda at=before: at, chunk_rows=1) as early:
+            batch = take_in(early, file.source, file.path)
+            late = replace(early, clock=lambda at=after: at)
+            destroy(late, plan_all(late))
+            sides = [
+                partial(store_chunk, early, TESTER, batch.id, number)
+                for number in range(batch.chunks)
+            ]
+            end = partial(close_period, late, TESTER, period)
+            outcomes = race(turn, end, *sides)
+            # The stores' clock is behind: theirs is refused until it is not.
+            behind = (RefusedError, PeriodClosedError, ChangedMeanwhileError)
+            assert errors(outcomes, *behind) == []
+            for number in range(batch.chunks):
+                store_chunk(late, TESTER, batch.id, number)
+            values_of(late)
+            destroy(late, plan_all(late))
+            close_period(late, TESTER, period)
+            with transaction(late.data) as connection:
+                assert list_periods(connection)[period] == "closed"
+    with site.opened(lambda: rounds[-1][2] + timedelta(days=1)) as custody:
+        assert unsound(custody, RACES) == []
+
+
+def test_contracts_go_on(site: Site, tmp_path: Path) -> None:
+    """What has no clock yet lies in no quarter, and no end of one touches it."""
+    with site.opened() as custody:
+        file = contracts_file(tmp_path / "c.csv", [contract(index) for index in range(3)])
+        settle(custody, file)
+        before = values_of(custody)
+        assert {row.period for row in everything(custody)} == {"open"}
+    with after_the_quarter(site) as custody:
+        assert values_of(custody) == before
