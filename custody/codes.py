@@ -105,11 +105,11 @@ decision  blocking  P21    contract_not_in_force
 decision  blocking  P38    country_not_permitted
 decision  blocking  H2.4d  digest_mismatch plan_moved plan_in_future approvals_missing
 decision  blocking  H2.4d  record_corrected
-decision  blocking  P47    held record_erased
+decision  blocking  P47    held record_erased period_not_empty
 decision  blocking  H1.3c  unknown_reference batch_stored source_changed
 fault     blocking  H1.3c  fault usage refused database_failed changed_meanwhile
 fault     blocking  H1.3c  deploy_failed demo_disagrees
-fault     blocking  H2.4a  seal_invalid root_unavailable
+fault     blocking  H2.4a  seal_invalid root_unavailable suite_retired
 fault     blocking  H2.4b  person_key
 fault     blocking  H2.4d  ledger_broken
 fault     blocking  P47    destruction_failed

@@ -15,12 +15,14 @@ import typer
 from custody.cli import (
     certificate,
     consent,
+    coverage,
     customer,
     demo,
     destroy,
     explain,
     hold,
     ingest,
+    keys,
     login,
     policy,
     quarantine,
@@ -61,6 +63,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("reject", vote.reject),
     ("event", hold.event),
     ("verify", verify.verify),
+    ("coverage", coverage.coverage),
+    ("rekey", coverage.rekey),
 )
 _GROUPS = (
     policy.app,
@@ -74,6 +78,7 @@ _GROUPS = (
     hold.app,
     certificate.app,
     customer.app,
+    keys.app,
 )
 for _name, _command in _COMMANDS:
     app.offers(_name)(_command)

@@ -1,0 +1,229 @@
+"""Re-encryption: what is not sealed under the policy's suite is sealed again, in place.
+
+By chunks of customers in order of their ids: the customers are locked, every compartment of theirs
+that is under another suite is opened and sealed again under the same data key, and the ledger's
+entry goes with it. Readers go on throughout, for both the old seal and the new open under the key.
+What is left to do is read from the seals themselves, so a run that was killed is simply run again.
+A compartment that lies there in clear is listed (:mod:`custody.acts.coverage`), and sealed when
+asked for; that is how old records without encryption are found and mended.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection
+
+from custody.acts.context import Actor, Custody
+from custody.acts.recording import record
+from custody.consent import document_context
+from custody.database import customers, sealed
+from custody.database.engine import transaction
+from custody.errors import UsageError
+from custody.keys.keyring import KeyMissingError
+from custody.policy.model import Level
+from custody.record import RecordRow, decode_payload, encode_compartment, seal_context
+from custody.seal import DataKey, SealInvalidError, key_id_of, open_at, seal, suite_of
+from custody.steps import reached
+from custody.suites import Suite
+
+CHUNK_CUSTOMERS: Final = 500
+_FIRST: Final = UUID(int=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RekeyReceipt:
+    """What one chunk, or all of them, came to.
+
+    Attributes:
+        last: The last customer of the chunk, behind whom the next begins.
+        records: Records of which a compartment was sealed again.
+        seals: Compartments sealed again.
+        unsealed: How many of them had lain there in clear.
+    """
+
+    last: UUID = _FIRST
+    records: int = 0
+    seals: int = 0
+    unsealed: int = 0
+
+
+def rekey(
+    custody: Custody,
+    actor: Actor,
+    suite: Suite,
+    *,
+    pause_seconds: float = 0.0,
+    in_clear: bool = False,
+) -> Iterator[RekeyReceipt]:
+    """Seal again, chunk by chunk, whatever is not under the suite; yield what each came to.
+
+    Args:
+        custody: The installation, whose policy must want the suite.
+        actor: Who has it done.
+        suite: The suite.
+        pause_seconds: How long to wait between chunks, for the sake of others.
+        in_clear: Also seal what lies there in clear. Whoever can write into the database could
+            have put it there, so somebody looks at the list first.
+
+    Raises:
+        UsageError: The policy seals under another suite, so there would be no end of it.
+        SealInvalidError: A compartment does not open; its chunk stays as it is.
+    """
+    if suite is not custody.suite:
+        raise UsageError("the policy seals under another suite; change crypto in settings.yaml")
+    after = _FIRST
+    while True:
+        receipt = rekey_chunk(custody, actor, after, in_clear=in_clear)
+        if receipt is None:
+            break
+        yield receipt
+        after = receipt.last
+        time.sleep(pause_seconds)
+    yield from _documents(custody, actor)
+
+
+def total(receipts: Iterable[RekeyReceipt]) -> RekeyReceipt:
+    """Return the sum of receipts, as they come."""
+    whole = RekeyReceipt()
+    for one in receipts:
+        whole = RekeyReceipt(
+            last=one.last,
+            records=whole.records + one.records,
+            seals=whole.seals + one.seals,
+            unsealed=whole.unsealed + one.unsealed,
+        )
+    return whole
+
+
+def rekey_chunk(
+    custody: Custody,
+    actor: Actor,
+    after: UUID,
+    most: int = CHUNK_CUSTOMERS,
+    *,
+    in_clear: bool = False,
+) -> RekeyReceipt | None:
+    """Seal again what the next customers behind ``after`` have; None where nobody is left.
+
+    Raises:
+        SealInvalidError: A compartment does not open; nothing of the chunk was changed.
+    """
+    with transaction(custody.data) as connection:
+        concerned = sealed.customers_to_reseal(connection, custody.suite, after, most)
+    if not concerned:
+        return None
+    with transaction(custody.data) as connection:
+        customers.lock_customers(connection, concerned)
+        rows = sealed.lock_records_of(connection, concerned)
+        keys = custody.keyring.open_keys({row.key_id for row in rows})
+        chunk = _Chunk(custody=custody, keys=keys, in_clear=in_clear)
+        changed = [new for row in rows if (new := chunk.sealed_again(row)) is not None]
+        if changed and sealed.put_seals(connection, changed) != len(changed):
+            raise KeyMissingError("a record went meanwhile")
+        receipt = RekeyReceipt(
+            last=concerned[-1], records=len(changed), seals=chunk.seals, unsealed=chunk.unsealed
+        )
+        if changed:
+            _record(connection, custody, actor, receipt)
+    reached("rekey:chunk-sealed")
+    return receipt
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """The records of some customers on their way to another suite."""
+
+    custody: Custody
+    keys: dict[UUID, DataKey]
+    in_clear: bool
+    seals: int = 0
+    unsealed: int = 0
+
+    def sealed_again(self, row: RecordRow) -> RecordRow | None:
+        """Return the record with its compartments under the suite, None where all are."""
+        changes = {
+            level.value: self._again(row, level, there)
+            for level, there in row.compartments()
+            if self._is_to_change(row, there)
+        }
+        if not changes:
+            return None
+        return replace(
+            row,
+            general=changes.get("general", row.general),
+            sensitive=changes.get("sensitive", row.sensitive),
+            secret=changes.get("secret", row.secret),
+        )
+
+    def _is_to_change(self, row: RecordRow, there: bytes) -> bool:
+        suite = suite_of(there)
+        if suite is None:
+            return self.in_clear
+        return suite is not self.custody.suite or key_id_of(there) != row.key_id
+
+    def _again(self, row: RecordRow, level: Level, there: bytes) -> bytes:
+        key = self.keys.get(row.key_id)
+        place = f"record {row.id}, compartment {level.value}"
+        if key is None:
+            raise KeyMissingError(f"{place}: its key is gone")
+        context = seal_context(
+            self.custody.installation_id,
+            row.id,
+            row.customer_id,
+            row.dataset,
+            level.value,
+            row.version,
+        )
+        self.seals += 1
+        plain = self._plain(row, there, place) if suite_of(there) is None else None
+        if plain is None:
+            plain = open_at(place, key, there, context)
+        return seal(key, plain, context, self.custody.suite)
+
+    def _plain(self, row: RecordRow, there: bytes, place: str) -> bytes:
+        """Return what lies there in clear as it would have been sealed."""
+        try:
+            payload = decode_payload(there)
+        except msgspec.DecodeError:
+            raise SealInvalidError(place) from None
+        self.unsealed += 1
+        return encode_compartment(self.custody.policy.dataset(row.dataset), payload)
+
+
+def _documents(custody: Custody, actor: Actor) -> Iterator[RekeyReceipt]:
+    """Seal the documents of consents again, which lie under keys of their own."""
+    after = _FIRST
+    while True:
+        with transaction(custody.data) as connection:
+            page = sealed.stray_documents(connection, custody.suite, after, CHUNK_CUSTOMERS)
+        if not page:
+            return
+        keys = custody.keyring.consents.open({customer for _, customer, _ in page})
+        changed = []
+        for consent_id, customer, there in page:
+            place = f"document of consent {consent_id}"
+            if customer not in keys:
+                raise KeyMissingError(f"{place}: its key is gone")
+            context = document_context(custody.installation_id, customer, consent_id)
+            plain = open_at(place, keys[customer], there, context)
+            changed.append((consent_id, there, seal(keys[customer], plain, context, custody.suite)))
+        with transaction(custody.data) as connection:
+            count = sealed.put_documents(connection, changed)
+            receipt = RekeyReceipt(last=page[-1][0], seals=count)
+            _record(connection, custody, actor, receipt)
+        yield receipt
+        after = receipt.last
+
+
+def _record(connection: Connection, custody: Custody, actor: Actor, receipt: RekeyReceipt) -> None:
+    facts = {
+        "suite": custody.suite.name,
+        "records": receipt.records,
+        "seals": receipt.seals,
+        "unsealed": receipt.unsealed,
+    }
+    record(connection, custody, actor, "record:seals:renewed", facts)

@@ -1,0 +1,154 @@
+"""Statements on seals as such: under which suite each is, and records sealed again in place."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from custody.record import RecordRow
+from custody.seal import HEADER_BYTES, MAGIC, VERSION
+from custody.suites import TAG_BYTES, Suite
+
+_COLUMNS: Final = (
+    "period, id, customer_id, dataset, purpose, namespace, version, key_id, general, sensitive,"
+    " secret, ends_on, level_raised, batch_id, row_number, stored_at"
+)
+# What begins as a seal does, names its record's key and is long enough; 0 is anything else.
+_SUITE: Final = (
+    f"CASE WHEN length(c.sealed) >= {HEADER_BYTES + TAG_BYTES}"
+    f" AND get_byte(c.sealed, 0) = {MAGIC} AND get_byte(c.sealed, 1) = {VERSION}"
+    " AND substring(c.sealed FROM 5 FOR 16) = uuid_send(r.key_id)"
+    " THEN get_byte(c.sealed, 2) ELSE 0 END"
+)
+_EACH: Final = (
+    " FROM records r CROSS JOIN LATERAL (VALUES ('general', r.general),"
+    " ('sensitive', r.sensitive), ('secret', r.secret)) c (level, sealed)"
+    " WHERE c.sealed IS NOT NULL"
+)
+_COUNTS = text(
+    f"SELECT r.key_id, r.dataset, c.level, {_SUITE} AS suite, count(*) AS seals {_EACH}"
+    " GROUP BY r.key_id, r.dataset, c.level, suite"
+)
+_STRAY = text(
+    f"SELECT r.id AS record_id, r.dataset, c.level, {_SUITE} AS suite {_EACH}"
+    f" AND {_SUITE} <> :suite ORDER BY r.id, c.level LIMIT :most"
+)
+_CUSTOMERS = text(
+    f"SELECT DISTINCT r.customer_id {_EACH} AND r.customer_id > :after AND {_SUITE} <> :suite"
+    " ORDER BY r.customer_id LIMIT :most"
+)
+_OF_CUSTOMERS = text(
+    f"SELECT {_COLUMNS} FROM records WHERE customer_id = ANY(:customers)"  # noqa: S608
+    " ORDER BY id FOR UPDATE"
+)
+_PUT = text(
+    "UPDATE records r SET general = w.general, sensitive = w.sensitive, secret = w.secret"
+    " FROM unnest(CAST(:periods AS text[]), CAST(:ids AS uuid[]), CAST(:general AS bytea[]),"
+    "  CAST(:sensitive AS bytea[]), CAST(:secret AS bytea[]))"
+    "  w (period, id, general, sensitive, secret)"
+    " WHERE r.period = w.period AND r.id = w.id"
+)
+_DOCUMENT_SUITE: Final = (
+    f"CASE WHEN length(document) >= {HEADER_BYTES + TAG_BYTES}"
+    f" AND get_byte(document, 0) = {MAGIC} AND get_byte(document, 1) = {VERSION}"
+    " THEN get_byte(document, 2) ELSE 0 END"
+)
+_DOCUMENTS = text(
+    f"SELECT {_DOCUMENT_SUITE} AS suite, count(*) AS seals FROM consents"  # noqa: S608
+    " WHERE document IS NOT NULL GROUP BY 1 ORDER BY 1"
+)
+_STRAY_DOCUMENTS = text(
+    f"SELECT id, customer_id, document FROM consents WHERE document IS NOT NULL"  # noqa: S608
+    f" AND {_DOCUMENT_SUITE} <> :suite AND id > :after ORDER BY id LIMIT :most"
+)
+_PUT_DOCUMENTS = text(
+    "UPDATE consents c SET document = w.document FROM unnest(CAST(:ids AS uuid[]),"
+    " CAST(:before AS bytea[]), CAST(:documents AS bytea[])) w (id, before, document)"
+    " WHERE c.id = w.id AND c.document = w.before"
+)
+_PAGE: Final = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SealCount:
+    """How many seals of one kind lie under one key.
+
+    Attributes:
+        suite: The number in their header; 0 for what is no seal under the record's key.
+    """
+
+    key_id: UUID
+    dataset: str
+    level: str
+    suite: int
+    seals: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StraySeal:
+    """A compartment that is not sealed as the policy wants it."""
+
+    record_id: UUID
+    dataset: str
+    level: str
+    suite: int
+
+
+def seal_counts(connection: Connection) -> Iterator[list[SealCount]]:
+    """Yield the counts of all seals by key, dataset, level and suite, in pages."""
+    rows = connection.execution_options(yield_per=_PAGE).execute(_COUNTS)
+    for page in rows.partitions():
+        yield [SealCount(**row._mapping) for row in page]
+
+
+def document_counts(connection: Connection) -> dict[int, int]:
+    """Return how many documents of consents are sealed under each suite."""
+    return {row.suite: row.seals for row in connection.execute(_DOCUMENTS)}
+
+
+def stray_seals(connection: Connection, suite: Suite, most: int) -> list[StraySeal]:
+    """Return up to ``most`` compartments that are not under the suite."""
+    rows = connection.execute(_STRAY, {"suite": suite.number, "most": most})
+    return [StraySeal(**row._mapping) for row in rows]
+
+
+def customers_to_reseal(connection: Connection, suite: Suite, after: UUID, most: int) -> list[UUID]:
+    """Return up to ``most`` customers, behind one, who have a compartment not under the suite."""
+    parameters = {"suite": suite.number, "after": after, "most": most}
+    return list(connection.execute(_CUSTOMERS, parameters).scalars())
+
+
+def lock_records_of(connection: Connection, customers: Sequence[UUID]) -> list[RecordRow]:
+    """Lock and return every record of the customers."""
+    rows = connection.execute(_OF_CUSTOMERS, {"customers": list(customers)})
+    return [RecordRow(**row._mapping) for row in rows]
+
+
+def put_seals(connection: Connection, rows: Sequence[RecordRow]) -> int:
+    """Put the compartments of records in place of what was there; return how many records."""
+    columns = {
+        "periods": [row.period for row in rows],
+        "ids": [row.id for row in rows],
+        "general": [row.general for row in rows],
+        "sensitive": [row.sensitive for row in rows],
+        "secret": [row.secret for row in rows],
+    }
+    return connection.execute(_PUT, columns).rowcount
+
+
+def stray_documents(
+    connection: Connection, suite: Suite, after: UUID, most: int
+) -> list[tuple[UUID, UUID, bytes]]:
+    """Return up to ``most`` documents (consent, customer, seal) that are not under the suite."""
+    parameters = {"suite": suite.number, "after": after, "most": most}
+    rows = connection.execute(_STRAY_DOCUMENTS, parameters)
+    return [(row.id, row.customer_id, row.document) for row in rows]
+
+
+def put_documents(connection: Connection, changed: Sequence[tuple[UUID, bytes, bytes]]) -> int:
+    """Put documents (consent, before, after) in place of what was there."""
+    ids, before, documents = (list(column) for column in zip(*changed, strict=True))
+    row = {"ids": ids, "before": before, "documents": documents}
+    return connection.execute(_PUT_DOCUMENTS, row).rowcount

@@ -1,0 +1,239 @@
+"""Re-encryption: all ends under the policy's suite, readers never notice, nothing is lost."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from house import TESTER, Site, destroy, founded, plan_all
+from racing import SAME_QUARTER, accept_all, errors, race, settled_contracts, unsound
+from sqlalchemy import text
+
+from custody.acts import rekey as rekeying
+from custody.acts.context import Custody
+from custody.acts.coverage import UNSEALED, coverage
+from custody.acts.rekey import rekey, rekey_chunk, total
+from custody.acts.sealing import open_records
+from custody.acts.turning import turn_keys
+from custody.acts.verify import verify_installation
+from custody.database import records
+from custody.database.engine import transaction
+from custody.embedded.postgres import EmbeddedPostgres
+from custody.errors import UsageError
+from custody.record import encode_payload
+from custody.seal import SealInvalidError
+from custody.steps import observed_by
+from custody.suites import AES_256_GCM, AES_256_GCM_SIV, SM4_GCM, SUITES, Suite, SuiteRetiredError
+
+PEOPLE, READERS, PLANTED = 60, 4, 20
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def site(
+    _templates: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    accept_all(monkeypatch)
+    monkeypatch.setattr(rekeying, "CHUNK_CUSTOMERS", 7)
+    monkeypatch.setattr(rekeying.rekey_chunk, "__defaults__", (7,))
+    with founded(_templates, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def people(site: Site, tmp_path: Path) -> list[UUID]:
+    with site.opened(chunk_rows=500) as custody:
+        return settled_contracts(custody, tmp_path, PEOPLE, SAME_QUARTER)
+
+
+def under(custody: Custody, suite: Suite) -> Custody:
+    """Return the installation under a policy that wants another suite."""
+    settings = replace(custody.policy.settings, suite=suite)
+    return replace(custody, policy=replace(custody.policy, settings=settings))
+
+
+def values_of(custody: Custody) -> dict[UUID, object]:
+    with transaction(custody.data) as connection:
+        rows = records.records_after(connection, UUID(int=0), 100_000)
+    return {one.row.id: one.payloads for one in open_records(custody, rows)}
+
+
+def whole(custody: Custody, suite: Suite) -> bool:
+    """Whether every seal is under the suite, and each is counted."""
+    found = coverage(custody)
+    assert found.suite == suite.name
+    assert {line.suite for line in found.lines if line.wanted} <= {suite.name}
+    assert found.is_whole == (not found.stray)
+    return found.is_whole
+
+
+def reading(custody: Custody, expected: object, stop: threading.Event, wrong: list[str]) -> None:
+    """Read everything again and again, and note what fails or differs."""
+    while True:
+        try:
+            if values_of(custody) != expected:
+                wrong.append("a reader saw something else")
+        except Exception as error:  # noqa: BLE001 - the test judges it
+            wrong.append(repr(error))
+        if stop.is_set():
+            return
+
+
+def test_from_suite_to_suite_while_four_readers_read(site: Site, people: list[UUID]) -> None:
+    with site.opened() as custody:
+        before, stop, wrong = values_of(custody), threading.Event(), list[str]()
+        readers = [
+            threading.Thread(target=reading, args=(custody, before, stop, wrong))
+            for _ in range(READERS)
+        ]
+        for one in readers:
+            one.start()
+        for suite in (SM4_GCM, AES_256_GCM_SIV, AES_256_GCM):
+            there = under(custody, suite)
+            assert not whole(there, suite)
+            done = total(rekey(there, TESTER, suite))
+            assert done.records == len(before) == 2 * len(people)
+            assert whole(there, suite)
+            assert total(rekey(there, TESTER, suite)).seals == 0, "again finds nothing to do"
+        stop.set()
+        for one in readers:
+            one.join()
+        assert wrong == []
+        assert values_of(custody) == before
+        verify_installation(custody, deep=True)
+
+
+def test_the_keys_follow_at_the_next_turn_of_all(site: Site, people: list[UUID]) -> None:
+    assert people
+    with site.opened() as custody:
+        suites = {key.wrapped[1] for key in _every_key(custody)}
+        assert suites == {AES_256_GCM.number}
+        custody.keyring._suite = SM4_GCM
+        turn_keys(custody, TESTER, everything=True)
+        assert {key.wrapped[1] for key in _every_key(custody)} == {SM4_GCM.number}
+        verify_installation(custody, deep=True)
+        assert all(line.generation == 2 for line in coverage(custody).lines)
+
+
+def _every_key(custody: Custody) -> list[object]:
+    with transaction(custody.keyring.turner.engine) as connection:
+        return list(connection.execute(text("SELECT key_id, wrapped FROM data_keys")))
+
+
+def test_a_suite_the_policy_does_not_want_is_refused(site: Site, people: list[UUID]) -> None:
+    assert people
+    with site.opened() as custody, pytest.raises(UsageError):
+        total(rekey(custody, TESTER, SM4_GCM))
+
+
+def test_what_is_sealed_under_a_retired_suite_is_listed_and_gone_after(
+    site: Site, people: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with site.opened() as custody:
+        old = under(custody, SM4_GCM)
+        rekey_chunk(old, TESTER, UUID(int=0), 10)
+        retired = replace(SM4_GCM, retired=True)
+        monkeypatch.setitem(SUITES, retired.number, retired)
+        with pytest.raises(SuiteRetiredError):
+            total(rekey(under(custody, retired), TESTER, retired))
+        listed = coverage(custody).stray
+        assert {(one.suite) for one in listed} == {SM4_GCM.number}
+        assert len({one.record_id for one in listed}) == 20
+        assert total(rekey(custody, TESTER, AES_256_GCM)).records == 20
+        assert whole(custody, AES_256_GCM)
+        assert len(values_of(custody)) == 2 * len(people)
+
+
+def plant(custody: Custody, count: int) -> set[UUID]:
+    """Put compartments back in clear, as an upgrade that went wrong would have left them."""
+    with transaction(custody.data) as connection:
+        rows = records.records_after(connection, UUID(int=0), count)
+        for opened in open_records(custody, rows):
+            clear = encode_payload(next(iter(opened.payloads.values())))
+            connection.execute(
+                text("UPDATE records SET general = :clear WHERE id = :id"),
+                {"clear": clear, "id": opened.row.id},
+            )
+    return {row.id for row in rows}
+
+
+def test_records_in_clear_are_listed_and_sealed_only_when_asked_for(
+    site: Site, people: list[UUID]
+) -> None:
+    assert people
+    with site.opened() as custody:
+        before = values_of(custody)
+        planted = plant(custody, PLANTED)
+        found = coverage(custody)
+        assert {one.record_id for one in found.stray} == planted
+        assert {line.suite for line in found.lines if not line.wanted} == {UNSEALED}
+        assert found.seals - found.wanted == PLANTED
+        assert total(rekey(custody, TESTER, AES_256_GCM)).seals == 0
+        assert {one.record_id for one in coverage(custody).stray} == planted
+        done = total(rekey(custody, TESTER, AES_256_GCM, in_clear=True))
+        assert (done.records, done.unsealed) == (PLANTED, PLANTED)
+        assert whole(custody, AES_256_GCM)
+        assert values_of(custody) == before
+
+
+def test_what_is_neither_a_seal_nor_a_payload_stops_its_chunk(
+    site: Site, people: list[UUID]
+) -> None:
+    assert people
+    with site.opened() as custody:
+        with transaction(custody.data) as connection:
+            (row,) = records.records_after(connection, UUID(int=0), 1)
+            statement = text("UPDATE records SET general = :junk WHERE id = :id")
+            connection.execute(statement, {"junk": b"\xff" * 9, "id": row.id})
+        with pytest.raises(SealInvalidError, match=str(row.id)):
+            total(rekey(custody, TESTER, AES_256_GCM, in_clear=True))
+
+
+@pytest.mark.parametrize("step", ["record:seals:renewed:before-commit", "rekey:chunk-sealed"])
+def test_killed_twice_and_run_again_it_comes_to_the_same(
+    site: Site, people: list[UUID], step: str
+) -> None:
+    assert people
+    with site.opened() as custody:
+        before = values_of(custody)
+    for _ in range(2):
+        with site.opened() as opened, observed_by(partial(_die_at, step)):
+            custody = under(opened, SM4_GCM)
+            with pytest.raises(Killed):
+                total(rekey(custody, TESTER, SM4_GCM))
+            assert values_of(custody) == before
+    with site.opened() as opened:
+        custody = under(opened, SM4_GCM)
+        total(rekey(custody, TESTER, SM4_GCM))
+        assert whole(custody, SM4_GCM)
+        assert values_of(custody) == before
+
+
+def _die_at(step: str, reached: str) -> None:
+    if reached == step:
+        raise Killed
+
+
+def test_erasures_turns_and_rekeying_do_not_disturb_each_other(
+    site: Site, people: list[UUID]
+) -> None:
+    with site.opened() as opened:
+        custody, wrong = under(opened, SM4_GCM), list[str]()
+        for index, customer in enumerate(people[:30]):
+            sides: tuple[Callable[[], object], ...] = (
+                lambda one=customer: destroy(custody, plan_all(custody, one)),
+                lambda: total(rekey(custody, TESTER, SM4_GCM)),
+                partial(turn_keys, custody, TESTER),
+            )
+            outcomes = race(index, *sides)
+            wrong += [f"{index}: {error!r}" for error in errors(outcomes)]
+        assert wrong == []
+        assert unsound(custody, PEOPLE) == []
+        assert whole(custody, SM4_GCM)
+        assert len(values_of(custody)) == 2 * (PEOPLE - 30)
