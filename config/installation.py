@@ -14,6 +14,7 @@ from custody.acts.setup import Places, open_custody
 from custody.embedded.launch import forbid_core_dumps
 from custody.embedded.runtime import Running, running
 from custody.keys.providers import RootPlace
+from custody.keys.token import TokenPlace
 from custody.policy.load import load_policy
 from custody.policy.model import Policy
 
@@ -35,7 +36,9 @@ def places(settings: Settings, where: Running) -> Places:
         keystore=keys / "keystore.json",
         root=RootPlace(
             key_file=settings.key_file or keys / "root.key",
-            passphrase=_passphrase(settings.passphrase_file),
+            passphrase=_first_line(settings.passphrase_file),
+            token=_token(settings),
+            kind=settings.key_provider,
         ),
         outbox=settings.home / "outbox",
     )
@@ -72,6 +75,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _passphrase(file: Path | None) -> bytes | None:
-    """Return the first line of the passphrase file."""
+def _token(settings: Settings) -> TokenPlace | None:
+    """Return where the token is, None where none is named."""
+    pin = _first_line(settings.pkcs11_pin_file)
+    if settings.pkcs11_module is None or pin is None:
+        return None
+    return TokenPlace(module=settings.pkcs11_module, label=settings.pkcs11_token, pin=pin.decode())
+
+
+def _first_line(file: Path | None) -> bytes | None:
+    """Return the first line of a file with a secret."""
     return None if file is None else file.read_bytes().partition(b"\n")[0].rstrip(b"\r")

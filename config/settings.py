@@ -72,12 +72,25 @@ class Settings(BaseSettings):
         default=None,
         description="A file whose first line is the passphrase that wraps the root key.",
     )
+    key_provider: Literal["key-file", "passphrase", "pkcs11"] | None = Field(
+        default=None,
+        description="What keeps a new installation's root key; unset: passphrase or key file.",
+    )
+    pkcs11_module: Path | None = Field(
+        default=None, description="The PKCS#11 library of the token that holds the root key."
+    )
+    pkcs11_token: str = Field(default="custody", description="The label of that token.")
+    pkcs11_pin_file: Path | None = Field(
+        default=None, description="A file whose first line is the PIN of that token."
+    )
     locale: Literal["en", "zh"] = Field(default="en", description="The language of messages.")
     chunk_rows: int = Field(
         default=2000, ge=1, le=100_000, description="How many rows a chunk has at most."
     )
 
-    @field_validator("home", "policy", "key_file", "passphrase_file")
+    @field_validator(
+        "home", "policy", "key_file", "passphrase_file", "pkcs11_module", "pkcs11_pin_file"
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path is not None else None
@@ -88,6 +101,14 @@ class Settings(BaseSettings):
         if url is not None and url.get_secret_value().partition("://")[0] != DRIVER:
             raise ValueError(f"must begin with {DRIVER}://")
         return url
+
+    @model_validator(mode="after")
+    def _whole_provider(self) -> Self:
+        if self.key_provider == "pkcs11" and not (self.pkcs11_module and self.pkcs11_pin_file):
+            raise ValueError("pkcs11 needs CUSTODY_PKCS11_MODULE and CUSTODY_PKCS11_PIN_FILE")
+        if self.key_provider == "passphrase" and self.passphrase_file is None:
+            raise ValueError("passphrase needs CUSTODY_PASSPHRASE_FILE")
+        return self
 
     @model_validator(mode="after")
     def _two_databases(self) -> Self:

@@ -6,6 +6,7 @@ Unit tests import neither Prefect nor Great Expectations, so nothing here may im
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
@@ -24,9 +25,11 @@ from running_stack import stack as stack  # noqa: PLC0414 - a fixture of all tes
 
 from custody.embedded.endpoints import Role
 from custody.embedded.postgres import EmbeddedPostgres
+from custody.keys.token import TokenPlace
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRE = "CUSTODY_TEST_REQUIRE"
+SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 ON_THE_STACK = {"acceptance/test_chinook.py", "acceptance/test_invented_dataset.py"}
 # Tests kill processes, never the machine, so nothing need be flushed to the disk.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -100,6 +103,31 @@ def chinook() -> Path:
     if not (folder / "Chinook_Sqlite.sqlite").exists():
         skip_for_want_of("chinook", "CUSTODY_CHINOOK names no folder with it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def token(require_program: Callable[[str], Path], tmp_path_factory: object) -> TokenPlace:
+    """Return a SoftHSM token of this process's own."""
+    tool = require_program("softhsm2-util")
+    folder = tmp_path_factory.mktemp("token")  # type: ignore[attr-defined]
+    (folder / "tokens").mkdir()
+    settings = folder / "softhsm2.conf"
+    settings.write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
+    # The library reads it when it is loaded, once per process.
+    os.environ["SOFTHSM2_CONF"] = str(settings)
+    place = TokenPlace(module=SOFTHSM, label="custody", pin="271828")
+    made = (
+        "--init-token",
+        "--free",
+        "--label",
+        place.label,
+        "--pin",
+        place.pin,
+        "--so-pin",
+        "31415",
+    )
+    subprocess.run([tool, *made], check=True, capture_output=True)
+    return place
 
 
 @pytest.fixture

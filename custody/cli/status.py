@@ -13,6 +13,7 @@ from custody.errors import EXIT_FAULT
 if TYPE_CHECKING:
     from config.settings import Settings
     from custody.acts.context import Custody
+    from custody.acts.setup import Places
     from custody.embedded.finding import Finding
     from custody.embedded.health import Patient
     from custody.embedded.runtime import Running
@@ -126,10 +127,23 @@ def _patient(settings: "Settings", where: "Running") -> "Patient":
         keys_url=where.keys_url,
         prefect_api_url=prefect,
         prefect_authorization=authorization(Home.open(settings.home), prefect or "", os.environ),
-        key_file=None if settings.passphrase_file else parts.root.key_file,
+        key_file=parts.root.key_file if _has_key_file(parts) else None,
         unknown_variables=unknown_variables(known=_known_variables()),
         loads={"policy": policy, "keystore": keystore},
     )
+
+
+def _has_key_file(parts: "Places") -> bool:
+    """Whether the root key lies in a file, as the keystore says, or else as is configured."""
+    from custody.keys.document import kind_of
+    from custody.keys.providers import provider_for
+    from custody.keys.root import KeyFileProvider, RootUnavailableError
+
+    try:
+        kind = kind_of(parts.keystore)
+    except RootUnavailableError:  # there is none yet, or the doctor says elsewhere what is wrong
+        kind = provider_for(parts.root).kind
+    return kind == KeyFileProvider.kind
 
 
 def _known_variables() -> tuple[str, ...]:

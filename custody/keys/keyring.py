@@ -19,7 +19,8 @@ from custody.database.buckets import BucketCount
 from custody.database.engine import transaction
 from custody.database.keytables import WrappedKey
 from custody.keys.consents import ConsentKeys
-from custody.keys.keystore import EntryMissingError, Keystore, Rotation
+from custody.keys.document import EntryMissingError
+from custody.keys.keystore import Keystore, Rotation
 from custody.keys.tags import Tagger
 from custody.keys.turning import PeriodClosedError, Turner
 from custody.keys.wrapping import (

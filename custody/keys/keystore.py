@@ -22,23 +22,27 @@ root until 4 and under the new one from then on, and running it again comes to t
 import hmac
 import os
 import time
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
-from custody.keys.document import FORMAT, READS, Document, read_document, write_document
-from custody.keys.root import Root, RootProvider, RootUnavailableError
+from custody.keys.document import (
+    FORMAT,
+    READS,
+    Document,
+    Opened,
+    read_document,
+    write_document,
+)
+from custody.keys.root import Root, RootProvider, RootSilentError, RootUnavailableError
 from custody.seal import KEY_BYTES, WrappingKey
 from custody.steps import reached
 
 FIXED_ENTRIES: Final = ("tag/1", "search", "suppression", "content", "consent", "signing")
 CACHE_SECONDS: Final = 60.0
-
-
-class EntryMissingError(RootUnavailableError):
-    """The keystore has no such entry: it was destroyed, or never made."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,33 +58,6 @@ class Rotation:
     generation: int
     kept: int
     destroyed: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Opened:
-    """The file as it was read once, its root, and what was unwrapped since; replaced as a whole."""
-
-    document: Document
-    root: Root = field(repr=False)
-    read_at: float
-    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
-    wrapping: dict[str, WrappingKey] = field(default_factory=dict, repr=False)
-
-    def entry(self, name: str) -> bytes:
-        """Return the secret of an entry.
-
-        Raises:
-            EntryMissingError: There is no such entry.
-            RootUnavailableError: It does not open.
-        """
-        wrapped = self.document["entries"].get(name)
-        if wrapped is None:
-            raise EntryMissingError(f"the keystore has no entry {name}")
-        try:
-            encoded = bytes.fromhex(wrapped)
-        except (TypeError, ValueError):
-            raise RootUnavailableError(f"keystore entry {name} does not open") from None
-        return self.root.unwrap(name, encoded)
 
 
 class Keystore:
@@ -123,11 +100,7 @@ class Keystore:
             EntryMissingError: There is no such entry.
             RootUnavailableError: It does not open.
         """
-        opened = self._with(name)
-        secret = opened.secrets.get(name)
-        if secret is None:
-            secret = opened.secrets[name] = opened.entry(name)
-        return secret
+        return self._from_present(name, lambda opened: opened.secret(name))
 
     def wrapping_key(self, name: str) -> WrappingKey:
         """Return the key-encryption key called ``name``.
@@ -136,11 +109,7 @@ class Keystore:
             EntryMissingError: There is no such entry.
             RootUnavailableError: It does not open.
         """
-        opened = self._with(name)
-        key = opened.wrapping.get(name)
-        if key is None:
-            key = opened.wrapping[name] = WrappingKey(opened.entry(name))
-        return key
+        return self._from_present(name, lambda opened: opened.wrapping_key(name))
 
     def check_every_entry(self) -> int:
         """Read the file again, open every entry, and return how many there are.
@@ -217,7 +186,20 @@ class Keystore:
         reached("rotate:settled")
         return True
 
-    def _with(self, name: str) -> _Opened:
+    def _from_present(self, name: str, get: Callable[[Opened], _T]) -> _T:
+        """Return what ``get`` finds; once more where another process rotated the root meanwhile."""
+        opened = self._with(name)
+        try:
+            return get(opened)
+        except RootSilentError:
+            raise
+        except RootUnavailableError:
+            self.reload()
+            if self._opened.document["root"] == opened.document["root"]:
+                raise
+            return get(self._opened)
+
+    def _with(self, name: str) -> Opened:
         """Return the file as read, anew if that was long ago or it had no such entry yet.
 
         Neither root nor secrets stay longer than 60 seconds: others may have destroyed them.
@@ -228,7 +210,7 @@ class Keystore:
             self.reload()
         return self._opened
 
-    def _open(self) -> _Opened:
+    def _open(self) -> Opened:
         """Read the file and open its root; when another process rotates meanwhile, once more."""
         document = read_document(self._path)
         for _ in range(READS):
@@ -251,8 +233,8 @@ class Keystore:
         self._opened = self._opened_as(document, root)
 
     @staticmethod
-    def _opened_as(document: Document, root: Root) -> _Opened:
-        return _Opened(document=document, root=root, read_at=time.monotonic())
+    def _opened_as(document: Document, root: Root) -> Opened:
+        return Opened(document=document, root=root, read_at=time.monotonic())
 
 
 def create_keystore(path: Path, installation: UUID, provider: RootProvider) -> Keystore:
@@ -271,16 +253,7 @@ def create_keystore(path: Path, installation: UUID, provider: RootProvider) -> K
     return keystore
 
 
-def kind_of(path: Path) -> str:
-    """Return which kind of provider keeps a keystore's root.
-
-    Raises:
-        RootUnavailableError: The keystore cannot be read.
-    """
-    return str(read_document(path)["root"]["kind"])
-
-
-def _wrapped_again(name: str, before: _Opened, root: Root) -> str:
+def _wrapped_again(name: str, before: Opened, root: Root) -> str:
     secret = before.entry(name)
     wrapped = root.wrap(name, secret)
     if not hmac.compare_digest(root.unwrap(name, wrapped), secret):

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from custody.keys.keystore import Keystore, kind_of
+from custody.keys.document import kind_of
+from custody.keys.keystore import Keystore
 from custody.keys.root import KeyFileProvider, PassphraseProvider, RootProvider
+from custody.keys.token import TokenPlace, TokenProvider
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,10 +16,14 @@ class RootPlace:
     Attributes:
         key_file: The file with the root key, where no passphrase is used.
         passphrase: What wraps the root key, where no key file is used.
+        token: The token that holds it, where it is in one.
+        kind: Which of them a new keystore takes; None: the passphrase if there is one, else a file.
     """
 
     key_file: Path
     passphrase: bytes | None = field(default=None, repr=False)
+    token: TokenPlace | None = None
+    kind: str | None = None
 
 
 def provider_for(place: RootPlace, kind: str | None = None) -> RootProvider:
@@ -27,7 +33,10 @@ def provider_for(place: RootPlace, kind: str | None = None) -> RootProvider:
         place: What is configured.
         kind: Which provider an existing keystore needs; for a new one, what is configured decides.
     """
-    wanted = kind or (PassphraseProvider.kind if place.passphrase else KeyFileProvider.kind)
+    default = PassphraseProvider.kind if place.passphrase else KeyFileProvider.kind
+    wanted = kind or place.kind or default
+    if wanted == TokenProvider.kind:
+        return TokenProvider(place.token)
     if wanted == PassphraseProvider.kind:
         return PassphraseProvider(place.passphrase)
     return KeyFileProvider(place.key_file)

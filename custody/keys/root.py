@@ -45,6 +45,10 @@ class RootUnavailableError(CustodyError):
         return f"the root key is not available: {self.why}"
 
 
+class RootSilentError(RootUnavailableError):
+    """Whoever keeps the root key does not answer in time."""
+
+
 class Root(Protocol):
     """One generation of the root key: wraps and unwraps, never hands itself over."""
 

@@ -5,9 +5,11 @@ One contract for every provider of the root key; what is true of one only stands
 
 import json
 import stat
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,7 +17,9 @@ import pytest
 from custody.errors import UsageError
 from custody.keys import keystore as keystores
 from custody.keys import root as roots
-from custody.keys.keystore import FIXED_ENTRIES, EntryMissingError, Keystore, create_keystore
+from custody.keys import token as tokens
+from custody.keys.document import EntryMissingError
+from custody.keys.keystore import FIXED_ENTRIES, Keystore, create_keystore
 from custody.keys.providers import RootPlace, open_keystore
 from custody.keys.root import (
     KeyFileProvider,
@@ -24,6 +28,7 @@ from custody.keys.root import (
     RootUnavailableError,
 )
 from custody.keys.tags import SEARCH_BYTES, TAG_BYTES, Tagger
+from custody.keys.token import TokenPlace, TokenProvider
 from custody.steps import observed_by
 
 WORDS = b"a passphrase of several words"
@@ -48,13 +53,15 @@ class Place:
         return dict(json.loads(self.file.read_text()))
 
 
-@pytest.fixture(params=["key file", "passphrase"])
+@pytest.fixture(params=["key file", "passphrase", "token"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Return a keystore under each provider of the root; stretching costs next to nothing here."""
     monkeypatch.setattr(roots, "MEMORY_KIB", 8 * roots.LANES)
+    token = request.getfixturevalue("token") if request.param == "token" else None
     providers: dict[str, Callable[[], RootProvider]] = {
         "key file": lambda: KeyFileProvider(tmp_path / "root"),
         "passphrase": lambda: PassphraseProvider(WORDS),
+        "token": lambda: TokenProvider(token),
     }
     made = Place(tmp_path, providers[request.param])
     create_keystore(made.file, uuid4(), made.provider())
@@ -155,6 +162,12 @@ def test_a_process_that_was_open_goes_on_after_anothers_rotation(place: Place) -
     assert {name: other.secret(name) for name in before} == before
 
 
+def test_a_process_that_opened_nothing_yet_does_so_under_the_new_root(place: Place) -> None:
+    other = place.opened()
+    place.opened().rotate()
+    assert secrets_of(other) == secrets_of(place.opened())
+
+
 def test_neither_root_nor_secrets_are_kept_longer_than_a_minute(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +251,48 @@ def test_no_key_bytes_stand_in_any_error(place: Place) -> None:
             attempt()
         told.append(f"{failure.value!r} {failure.value} {failure.value.__cause__}")
     assert not any(secret in text for secret in secrets for text in told)
+
+
+def test_a_token_that_hangs_fails_closed_within_three_seconds(
+    tmp_path: Path, token: TokenPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_keystore(tmp_path / "store", uuid4(), TokenProvider(token))
+    store = Keystore(tmp_path / "store", TokenProvider(token))
+    store.add([KEK])
+    hanging = Event()
+    monkeypatch.setattr(tokens, "_keys", lambda *_: hanging.wait(20))
+    began = time.monotonic()
+    with pytest.raises(RootUnavailableError, match="does not answer"):
+        store.secret(KEK)
+    took = time.monotonic() - began
+    hanging.set()
+    assert 2.5 < took < 3.5
+
+
+@pytest.mark.parametrize("broken", ["module", "label", "pin"])
+def test_a_token_that_cannot_be_opened_says_so_and_no_more(
+    tmp_path: Path, token: TokenPlace, broken: str
+) -> None:
+    create_keystore(tmp_path / "store", uuid4(), TokenProvider(token))
+    wrong = replace(token, **{broken: Path("/nowhere.so") if broken == "module" else "0000"})
+    with pytest.raises(RootUnavailableError) as failure:
+        Keystore(tmp_path / "store", TokenProvider(wrong))
+    told = f"{failure.value!r} {failure.value.__context__!r}"
+    assert token.pin not in told
+    assert str(token.module) not in told
+
+
+def test_a_tokens_root_never_leaves_it(token: TokenPlace) -> None:
+    pkcs11 = pytest.importorskip("pkcs11")
+    installation = uuid4().bytes
+    provider = TokenProvider(token)
+    _, described = provider.create(installation, 1)
+    with pytest.raises(RootUnavailableError):
+        provider.with_key(str(described["label"]), lambda key: key[pkcs11.Attribute.VALUE])
+    provider.destroy(described)
+    provider.destroy(described)
+    with pytest.raises(RootUnavailableError):
+        provider.open(installation, described)
 
 
 def test_a_key_file_is_made_once(tmp_path: Path) -> None:
