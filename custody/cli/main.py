@@ -13,6 +13,7 @@ from types import FrameType
 import typer
 
 from custody.cli import (
+    bench,
     certificate,
     consent,
     coverage,
@@ -63,6 +64,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("reject", vote.reject),
     ("event", hold.event),
     ("verify", verify.verify),
+    ("bench", bench.bench),
     ("coverage", coverage.coverage),
     ("rekey", coverage.rekey),
 )

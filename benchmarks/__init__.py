@@ -1,0 +1,1 @@
+"""The figures of the README, each measured by one command: ``custody bench``."""

@@ -1,0 +1,62 @@
+"""The bench measures what it says: clocks of client and server, medians, and targets both ways."""
+
+import time
+
+import pytest
+
+from benchmarks.measure import Cost, Meter, Series
+from benchmarks.rows import Row, seals
+from custody.embedded.postgres import EmbeddedPostgres
+
+
+def busy(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_a_meter_tells_work_from_waiting() -> None:
+    working, waiting = Meter().measure(lambda: busy(0.2)), Meter().measure(lambda: time.sleep(0.2))
+    assert working.client == pytest.approx(0.2, abs=0.1)
+    assert waiting.client < 0.1
+    assert waiting.wall > 0.19
+    assert (working.server, waiting.server) == (0, 0)
+
+
+def test_the_servers_work_is_counted_also_of_sessions_that_ended(
+    postgres: EmbeddedPostgres,
+) -> None:
+    import psycopg  # noqa: PLC0415 - only this test needs it
+
+    def ask() -> None:
+        with psycopg.connect(postgres.admin_conninfo("postgres")) as connection:
+            connection.execute("SELECT sum(i) FROM generate_series(1, 3000000) i")
+
+    found = Meter(postgres.home.cluster).measure(ask)
+    assert found.server > 0.05
+    assert found.server > found.client
+
+
+def test_a_series_shows_medians_and_ranges() -> None:
+    costs = [Cost(wall=wall, client=wall / 2, server=wall / 2) for wall in (3.0, 1.0, 2.0)]
+    series = Series(rows=1000, costs=costs)
+    assert (series.wall, series.cpu_per_row, series.rate) == (2.0, 2000.0, 500.0)
+    assert series.spread == (1000.0, 3000.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "at_most", "holds"), [(9, False, False), (11, False, True), (9, True, True)]
+)
+def test_a_target_is_a_floor_or_a_ceiling(value: float, at_most: bool, holds: bool) -> None:  # noqa: FBT001 - parameters of a test
+    assert Row(name="x", value=value, unit="s", target=10, at_most=at_most).holds is holds
+    assert Row(name="x", value=value, unit="s").holds is None
+
+
+def test_every_suite_is_measured() -> None:
+    names = [row.name for row in seals(1, count=200)]
+    assert names == [
+        "seal, aes-256-gcm",
+        "seal, sm4-gcm",
+        "seal, aes-256-gcm-siv",
+        "SM4-GCM ÷ AES-256-GCM",
+    ]
