@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
 from custody.consent import document_context
-from custody.database import customers, sealed
+from custody.database import customers, records, sealed
 from custody.database.engine import transaction
 from custody.errors import UsageError
 from custody.keys.keyring import KeyMissingError
@@ -118,7 +118,7 @@ def rekey_chunk(
         return None
     with transaction(custody.data) as connection:
         customers.lock_customers(connection, concerned)
-        rows = sealed.lock_records_of(connection, concerned)
+        rows = records.lock_records_of(connection, concerned)
         keys = custody.keyring.open_keys({row.key_id for row in rows})
         chunk = _Chunk(custody=custody, keys=keys, in_clear=in_clear)
         changed = [new for row in rows if (new := chunk.sealed_again(row)) is not None]

@@ -26,6 +26,10 @@ _BY_ID = text(f"SELECT {_COLUMNS} FROM records WHERE id = ANY(:ids) ORDER BY id"
 _OF_CUSTOMERS = text(
     f"SELECT {_COLUMNS} FROM records WHERE customer_id = ANY(:customers) ORDER BY id"  # noqa: S608
 )
+_LOCK_OF_CUSTOMERS = text(
+    f"SELECT {_COLUMNS} FROM records WHERE customer_id = ANY(:customers)"  # noqa: S608
+    " ORDER BY id FOR UPDATE"
+)
 _IDS = text(
     "SELECT id, version, customer_id FROM records WHERE dataset = :dataset"
     " AND (CAST(:purpose AS text) IS NULL OR purpose = :purpose)"
@@ -143,6 +147,12 @@ def records_by_id(connection: Connection, ids: Iterable[UUID]) -> list[RecordRow
 def records_of(connection: Connection, customers: Iterable[UUID]) -> list[RecordRow]:
     """Return every record of the customers, in order of id."""
     rows = connection.execute(_OF_CUSTOMERS, {"customers": list(customers)})
+    return [RecordRow(**row._mapping) for row in rows]
+
+
+def lock_records_of(connection: Connection, customers: Iterable[UUID]) -> list[RecordRow]:
+    """Lock and return every record of the customers, in order of id."""
+    rows = connection.execute(_LOCK_OF_CUSTOMERS, {"customers": list(customers)})
     return [RecordRow(**row._mapping) for row in rows]
 
 

@@ -11,10 +11,6 @@ from custody.record import RecordRow
 from custody.seal import HEADER_BYTES, MAGIC, VERSION
 from custody.suites import TAG_BYTES, Suite
 
-_COLUMNS: Final = (
-    "period, id, customer_id, dataset, purpose, namespace, version, key_id, general, sensitive,"
-    " secret, ends_on, level_raised, batch_id, row_number, stored_at"
-)
 # What begins as a seal does, names its record's key and is long enough; 0 is anything else.
 _SUITE: Final = (
     f"CASE WHEN length(c.sealed) >= {HEADER_BYTES + TAG_BYTES}"
@@ -38,10 +34,6 @@ _STRAY = text(
 _CUSTOMERS = text(
     f"SELECT DISTINCT r.customer_id {_EACH} AND r.customer_id > :after AND {_SUITE} <> :suite"
     " ORDER BY r.customer_id LIMIT :most"
-)
-_OF_CUSTOMERS = text(
-    f"SELECT {_COLUMNS} FROM records WHERE customer_id = ANY(:customers)"  # noqa: S608
-    " ORDER BY id FOR UPDATE"
 )
 _PUT = text(
     "UPDATE records r SET general = w.general, sensitive = w.sensitive, secret = w.secret"
@@ -118,12 +110,6 @@ def customers_to_reseal(connection: Connection, suite: Suite, after: UUID, most:
     """Return up to ``most`` customers, behind one, who have a compartment not under the suite."""
     parameters = {"suite": suite.number, "after": after, "most": most}
     return list(connection.execute(_CUSTOMERS, parameters).scalars())
-
-
-def lock_records_of(connection: Connection, customers: Sequence[UUID]) -> list[RecordRow]:
-    """Lock and return every record of the customers."""
-    rows = connection.execute(_OF_CUSTOMERS, {"customers": list(customers)})
-    return [RecordRow(**row._mapping) for row in rows]
 
 
 def put_seals(connection: Connection, rows: Sequence[RecordRow]) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from dying import dying_at
+from everything import count_opening, rows_of, values_of
 from house import NOW, TESTER, ZONE, Site, copied, destroy, founded, plan_all, take_in
 from racing import (
     accept_all,
@@ -28,7 +30,6 @@ from custody.acts.context import Custody
 from custody.acts.holds import add_hold, lift_hold
 from custody.acts.keeping import key_standing
 from custody.acts.period_end import close_period, periods_over
-from custody.acts.sealing import open_records
 from custody.acts.store import store_chunk
 from custody.acts.subjects import ChangedMeanwhileError
 from custody.acts.verify import verify_installation
@@ -39,9 +40,7 @@ from custody.embedded.postgres import EmbeddedPostgres
 from custody.errors import RefusedError, UsageError
 from custody.keys.root import RootUnavailableError
 from custody.keys.turning import PeriodClosedError
-from custody.record import RecordRow
 from custody.seal import SealInvalidError
-from custody.steps import observed_by
 
 RACES = 300
 DUE = date(2021, 12, 10)  # kept five years: until 10 December 2026
@@ -67,10 +66,6 @@ STEPS = (
 )
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
 @pytest.fixture
 def site(
     _templates: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -78,15 +73,6 @@ def site(
     accept_all(monkeypatch)
     with founded(_templates, tmp_path) as made:
         yield made
-
-
-def everything(custody: Custody) -> list[RecordRow]:
-    with transaction(custody.data) as connection:
-        return records.records_after(connection, UUID(int=0), 100_000)
-
-
-def values_of(custody: Custody) -> dict[UUID, object]:
-    return {one.row.id: one.payloads for one in open_records(custody, everything(custody))}
 
 
 def purge(custody: Custody) -> None:
@@ -133,7 +119,7 @@ def test_no_copy_from_before_opens_anything_of_the_period_and_what_is_held_moved
 ) -> None:
     with site.opened() as custody:
         add_hold(custody, TESTER, people[0], "case 7")
-        before = everything(custody)
+        before = rows_of(custody)
     in_period = {row.id for row in before if row.period == PERIOD}
     assert len(in_period) == 6
     with copied(postgres, site, tmp_path) as copy:
@@ -142,31 +128,17 @@ def test_no_copy_from_before_opens_anything_of_the_period_and_what_is_held_moved
             kept = values_of(custody)
             assert close_period(custody, TESTER, PERIOD).destroyed == 16
             assert values_of(custody) == kept
-            held = [row for row in everything(custody) if row.id in in_period]
+            held = [row for row in rows_of(custody) if row.id in in_period]
             assert [(row.customer_id, row.period) for row in held] == [(people[0], "2027Q1")]
             verify_installation(custody, deep=True)
         with copy.opened() as then:
-            assert opened_of(then, in_period) == 6, "the control: with the keystore of then"
+            assert count_opening(then, in_period) == 6, "the control: with the keystore of then"
         for name in ("keystore.json", "root.key"):
             shutil.copyfile(site.folder / name, copy.folder / name)
         with copy.opened() as now:
-            assert opened_of(now, in_period) == 0
+            assert count_opening(now, in_period) == 0
     with after_the_quarter(site) as custody:
         assert close_period(custody, TESTER, PERIOD).destroyed == 0, "again is success"
-
-
-def opened_of(custody: Custody, ids: set[UUID]) -> int:
-    """Return how many of these records open."""
-    with transaction(custody.data) as connection:
-        rows = records.records_by_id(connection, ids)
-    assert {row.id for row in rows} == ids
-    opened = 0
-    for row in rows:
-        try:
-            opened += len(open_records(custody, [row]))
-        except (SealInvalidError, RootUnavailableError):
-            continue
-    return opened
 
 
 def test_a_hold_set_while_a_period_closes_moves_its_record_itself(
@@ -176,24 +148,11 @@ def test_a_hold_set_while_a_period_closes_moves_its_record_itself(
         with pytest.raises(RefusedError):
             close_period(custody, TESTER, PERIOD)
         add_hold(custody, TESTER, people[0], "case 8")
-        moved = [row.period for row in everything(custody) if row.customer_id == people[0]]
+        moved = [row.period for row in rows_of(custody) if row.customer_id == people[0]]
         assert PERIOD not in moved
         purge(custody)
         close_period(custody, TESTER, PERIOD)
-        assert len(moved) == sum(r.customer_id == people[0] for r in everything(custody))
-
-
-def close_and_die(custody: Custody, step: str) -> bool:
-    def end(reached: str) -> None:
-        if reached == step:
-            raise Killed
-
-    try:
-        with observed_by(end):
-            close_period(custody, TESTER, PERIOD)
-    except Killed:
-        return True
-    return False
+        assert len(moved) == sum(r.customer_id == people[0] for r in rows_of(custody))
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -205,11 +164,14 @@ def test_killed_at_any_step_twice_nothing_that_stays_is_lost(
     with after_the_quarter(site) as custody:
         purge(custody)
         before = values_of(custody)
-        assert close_and_die(custody, step)
+        with dying_at(step) as death:
+            close_period(custody, TESTER, PERIOD)
+        assert death.came
     for _ in range(2):
         with after_the_quarter(site) as custody:
             assert values_of(custody) == before
-            close_and_die(custody, step)
+            with dying_at(step):
+                close_period(custody, TESTER, PERIOD)
     with after_the_quarter(site) as custody:
         close_period(custody, TESTER, PERIOD)
         assert values_of(custody) == before
@@ -257,7 +219,7 @@ def test_holds_and_period_ends_leave_nobody_held_behind(site: Site, tmp_path: Pa
             end = partial(_end_with_purge, custody, period)
             outcomes = race(turn, end, *sides)
             wrong += [f"{period}: {error!r}" for error in errors(outcomes)]
-            left = {row.customer_id for row in everything(custody)}
+            left = {row.customer_id for row in rows_of(custody)}
             wrong += [f"{one} is gone" for one in group if one not in left]
             values_of(custody)
             assert own
@@ -339,6 +301,6 @@ def test_contracts_go_on(site: Site, tmp_path: Path) -> None:
         file = contracts_file(tmp_path / "c.csv", [contract(index) for index in range(3)])
         settle(custody, file)
         before = values_of(custody)
-        assert {row.period for row in everything(custody)} == {"open"}
+        assert {row.period for row in rows_of(custody)} == {"open"}
     with after_the_quarter(site) as custody:
         assert values_of(custody) == before

@@ -8,6 +8,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from dying import dying_at
+from everything import values_of
 from house import TESTER, Site, destroy, founded, plan_all
 from racing import SAME_QUARTER, accept_all, errors, race, settled_contracts, unsound
 from sqlalchemy import text
@@ -25,14 +27,9 @@ from custody.embedded.postgres import EmbeddedPostgres
 from custody.errors import UsageError
 from custody.record import encode_payload
 from custody.seal import SealInvalidError
-from custody.steps import observed_by
 from custody.suites import AES_256_GCM, AES_256_GCM_SIV, SM4_GCM, SUITES, Suite, SuiteRetiredError
 
 PEOPLE, READERS, PLANTED = 60, 4, 20
-
-
-class Killed(BaseException):
-    """The process ends here."""
 
 
 @pytest.fixture
@@ -56,12 +53,6 @@ def under(custody: Custody, suite: Suite) -> Custody:
     """Return the installation under a policy that wants another suite."""
     settings = replace(custody.policy.settings, suite=suite)
     return replace(custody, policy=replace(custody.policy, settings=settings))
-
-
-def values_of(custody: Custody) -> dict[UUID, object]:
-    with transaction(custody.data) as connection:
-        rows = records.records_after(connection, UUID(int=0), 100_000)
-    return {one.row.id: one.payloads for one in open_records(custody, rows)}
 
 
 def whole(custody: Custody, suite: Suite) -> bool:
@@ -203,21 +194,17 @@ def test_killed_twice_and_run_again_it_comes_to_the_same(
     with site.opened() as custody:
         before = values_of(custody)
     for _ in range(2):
-        with site.opened() as opened, observed_by(partial(_die_at, step)):
+        with site.opened() as opened:
             custody = under(opened, SM4_GCM)
-            with pytest.raises(Killed):
+            with dying_at(step) as death:
                 total(rekey(custody, TESTER, SM4_GCM))
+            assert death.came
             assert values_of(custody) == before
     with site.opened() as opened:
         custody = under(opened, SM4_GCM)
         total(rekey(custody, TESTER, SM4_GCM))
         assert whole(custody, SM4_GCM)
         assert values_of(custody) == before
-
-
-def _die_at(step: str, reached: str) -> None:
-    if reached == step:
-        raise Killed
 
 
 def test_erasures_turns_and_rekeying_do_not_disturb_each_other(

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from datetime import date
 from functools import partial
 from pathlib import Path
-from uuid import UUID
 
 import pytest
+from dying import Killed, dying_at
+from everything import count_opening, rows_of, values_of
 from house import TESTER, Site, copied, destroy, founded, plan_all, take_in
 from racing import (
     SAME_QUARTER,
@@ -25,18 +26,16 @@ from racing import (
 from custody.acts.context import Custody
 from custody.acts.destroy import erase_chunk
 from custody.acts.keeping import key_standing, rotate_root
-from custody.acts.sealing import OpenRecord, open_records
 from custody.acts.store import finish_store, store_chunk
 from custody.acts.turning import EVENTS, turn_keys
 from custody.acts.verify import verify_installation
-from custody.database import buckets, records
+from custody.database import buckets
 from custody.database.engine import transaction
 from custody.database.ledger import read_entries
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.keys import turning
 from custody.keys.root import RootUnavailableError
 from custody.seal import SealInvalidError
-from custody.steps import observed_by
 
 RACES = 300
 TWIN_KILLS = 4
@@ -55,10 +54,6 @@ STEPS = (
 )
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
 @pytest.fixture
 def site(
     _templates: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -68,47 +63,24 @@ def site(
         yield made
 
 
-def everything(custody: Custody) -> dict[UUID, OpenRecord]:
-    """Return every record of the installation, opened."""
-    with transaction(custody.data) as connection:
-        rows = records.records_after(connection, UUID(int=0), 100_000)
-    return {one.row.id: one for one in open_records(custody, rows)}
-
-
-def values_of(custody: Custody) -> dict[UUID, object]:
-    return {key: one.payloads for key, one in everything(custody).items()}
-
-
-def opened_of(custody: Custody, ids: set[UUID]) -> int:
-    """Return how many of these records open."""
-    with transaction(custody.data) as connection:
-        rows = records.records_by_id(connection, ids)
-    assert {row.id for row in rows} == ids, "the copy holds them"
-    opened = 0
-    for row in rows:
-        try:
-            opened += len(open_records(custody, [row]))
-        except (SealInvalidError, RootUnavailableError):
-            continue
-    return opened
-
-
 def test_after_an_erasure_and_a_turn_no_copy_of_both_databases_opens_it(
     site: Site, tmp_path: Path, postgres: EmbeddedPostgres
 ) -> None:
     with site.opened() as custody:
         people = settled_contracts(custody, tmp_path, 6, SAME_QUARTER)
-        before = everything(custody)
-    victim = {one for one, found in before.items() if found.row.customer_id == people[2]}
+        before = values_of(custody)
+        victim = {row.id for row in rows_of(custody) if row.customer_id == people[2]}
     assert len(victim) == 2
     with copied(postgres, site, tmp_path) as copy:
         with site.opened() as custody:
             assert destroy(custody, plan_all(custody, people[2])) is not None
         with copy.opened() as then:
-            assert opened_of(then, victim) == 2, "the control: with the keystore of then it opens"
+            assert count_opening(then, victim) == 2, (
+                "the control: with the keystore of then it opens"
+            )
         _take_keystore(site, copy)
         with copy.opened() as now:
-            assert opened_of(now, victim) == 2, "before the turn the erasure is not final"
+            assert count_opening(now, victim) == 2, "before the turn the erasure is not final"
         with site.opened() as custody:
             receipt = turn_keys(custody, TESTER)
             assert receipt is not None
@@ -117,8 +89,8 @@ def test_after_an_erasure_and_a_turn_no_copy_of_both_databases_opens_it(
             verify_installation(custody, deep=True)
         _take_keystore(site, copy)
         with copy.opened() as now:
-            assert opened_of(now, victim) == 0
-    assert left == {key: one.payloads for key, one in before.items() if key not in victim}
+            assert count_opening(now, victim) == 0
+    assert left == {key: one for key, one in before.items() if key not in victim}
 
 
 def _take_keystore(site: Site, copy: Site) -> None:
@@ -171,24 +143,6 @@ def test_the_key_of_a_day_goes_once_its_batches_are_gone(site: Site, tmp_path: P
         verify_installation(custody, deep=True)
 
 
-def turn_and_die(custody: Custody, step: str, turn: int) -> bool:
-    """Turn everything, and end at the given passing of a step; return whether it was reached."""
-    seen = 0
-
-    def end(reached: str) -> None:
-        nonlocal seen
-        seen += reached == step
-        if reached == step and seen == turn:
-            raise Killed
-
-    try:
-        with observed_by(end):
-            turn_keys(custody, TESTER, everything=True)
-    except Killed:
-        return True
-    return False
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_twice_no_key_is_lost(site: Site, tmp_path: Path, step: str) -> None:
     with site.opened() as custody:
@@ -196,8 +150,10 @@ def test_killed_at_any_step_twice_no_key_is_lost(site: Site, tmp_path: Path, ste
         destroy(custody, plan_all(custody, people[0]))
         before = values_of(custody)
     for turn in (1, 2):
-        with site.opened() as custody:
-            assert turn_and_die(custody, step, turn if "bucket" in step else 1)
+        passing = turn if "bucket" in step else 1
+        with site.opened() as custody, dying_at(step, passing) as death:
+            turn_keys(custody, TESTER, everything=True)
+        assert death.came
         with site.opened() as custody:
             assert values_of(custody) == before
             verify_installation(custody, deep=True)
@@ -262,7 +218,7 @@ def test_stores_and_turns_do_not_disturb_each_other(site: Site, tmp_path: Path) 
         assert wrong == []
         assert miscounted(custody, batch.id) == []
         assert unsound(custody, RACES) == []
-        assert len(everything(custody)) == RACES
+        assert len(values_of(custody)) == RACES
 
 
 def test_erasures_and_turns_do_not_disturb_each_other(site: Site, tmp_path: Path) -> None:
@@ -282,9 +238,8 @@ def test_erasures_and_turns_do_not_disturb_each_other(site: Site, tmp_path: Path
         assert wrong == []
         assert unsound(custody, count) == []
         turn_keys(custody, TESTER)
-        assert {one.row.customer_id for one in everything(custody).values()} == set(
-            people[count // 2 :]
-        )
+        assert {row.customer_id for row in rows_of(custody)} == set(people[count // 2 :])
+        values_of(custody)
 
 
 def test_a_rotated_root_opens_everything_and_the_old_one_nothing(

@@ -13,6 +13,7 @@ from threading import Event
 from uuid import UUID, uuid4
 
 import pytest
+from dying import dying_at
 
 from custody.errors import UsageError
 from custody.keys import keystore as keystores
@@ -29,7 +30,6 @@ from custody.keys.root import (
 )
 from custody.keys.tags import SEARCH_BYTES, TAG_BYTES, Tagger
 from custody.keys.token import TokenPlace, TokenProvider
-from custody.steps import observed_by
 
 WORDS = b"a passphrase of several words"
 KEK = "kek/open/0/1"
@@ -190,28 +190,6 @@ STEPS = (
 )
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def rotate_and_die(place: Place, step: str, turn: int) -> bool:
-    """Rotate, and end at the given passing of a step; return whether it was reached."""
-    seen = 0
-
-    def end(reached: str) -> None:
-        nonlocal seen
-        seen += reached == step
-        if reached == step and seen == turn:
-            raise Killed
-
-    with observed_by(end):
-        try:
-            place.opened().rotate([KEK])
-        except Killed:
-            return True
-    return False
-
-
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("turn", [1, 2, 3, 4])
 def test_killed_at_any_step_twice_no_key_is_lost(place: Place, step: str, turn: int) -> None:
@@ -219,11 +197,12 @@ def test_killed_at_any_step_twice_no_key_is_lost(place: Place, step: str, turn: 
     store.add([KEK, "kek/open/1/1"])
     before = secrets_of(store)
     for _ in range(2):
-        reached = rotate_and_die(place, step, turn)
+        with dying_at(step, turn) as death:
+            place.opened().rotate([KEK])
         left = secrets_of(place.opened())
         assert left.items() <= before.items()
         assert before.keys() - left.keys() <= {KEK}
-        if not reached:
+        if not death.came:
             break
     place.opened().rotate([KEK])
     store = place.opened()
