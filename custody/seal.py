@@ -76,6 +76,10 @@ class SealInvalidError(CustodyError):
         return f"does not open: {self.place}" if self.place else "does not open"
 
 
+class KeyMissingError(SealInvalidError):
+    """There is no such key: it was destroyed, or never made."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataKey:
     """A data-encryption key, opened, with the id under which it is kept."""

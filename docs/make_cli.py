@@ -36,7 +36,8 @@ Exit codes: 0 done · 1 fault · 2 wrong usage · 3 refused by a rule, with ever
 for approval · 5 failed the quality gate · 130 interrupted.
 
 Results go to stdout, progress and errors to stderr. A command that lists says so when there is
-nothing; one that was to do something and found nothing to do is refused with `nothing_to_do`.
+nothing; one that was to work on what it was told and found nothing of it is refused with
+`nothing_to_do`. Where nothing is due, or no key waits for a turn, it says so; that is no failure.
 
 People's own variables, beside those of [settings.md](settings.md):
 

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from custody.errors import UsageError
 from tasks.history import HOOKS
+from tasks.interruption import require_uninterrupted
 from tasks.naming import named_after
 
 _P = ParamSpec("_P")
@@ -35,7 +36,9 @@ class Stage(Flow[_P, _R]):
         if bound is None:
             raise ParametersInvalidError("not the parameters of the flow", self.name)
         self.validate_parameters(bound)
-        return super().__call__(*args, **kwargs)
+        outcome = super().__call__(*args, **kwargs)
+        require_uninterrupted()
+        return outcome
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters as the stage takes them; Prefect's own way logs them when wrong.

@@ -134,7 +134,7 @@ def location_of(custody: Custody, batch: Batch) -> str | None:
     """Return where the batch was read from, None where the policy says it."""
     if batch.location is None:
         return None
-    key = custody.keyring.open_batch_key(batch.id, QUARANTINE)
+    key = custody.keyring.batches.open(batch.id, QUARANTINE)
     context = location_context(custody.installation_id, batch.id)
     place = f"location of {show_id(BATCH, batch.id)}"
     return open_at(place, key, batch.location, context).decode()
@@ -189,8 +189,8 @@ def revert_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt
             quarantine_tables.drop_quarantine(connection, batch_id)
             tables.set_batch_state(connection, batch_id, "reverted")
             record(connection, custody, actor, "batch:ingest:reverted", facts_of(batch, receipt))
-    custody.keyring.drop_batch_key(batch_id, INTAKE)
-    custody.keyring.drop_batch_key(batch_id, QUARANTINE)
+    custody.keyring.batches.drop(batch_id, INTAKE)
+    custody.keyring.batches.drop(batch_id, QUARANTINE)
     return receipt
 
 
@@ -254,7 +254,7 @@ def _new_batch(
     location: str | None,
 ) -> Batch:
     batch = new_batch_value(custody, source_name, chunks)
-    key = custody.keyring.batch_key(batch.id, QUARANTINE, custody.today())
+    key = custody.keyring.batches.key(batch.id, QUARANTINE, custody.today())
     context = location_context(custody.installation_id, batch.id)
     sealed = None if location is None else seal(key, location.encode(), context, custody.suite)
     who = f"{actor.how}:{actor.name}"

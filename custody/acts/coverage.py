@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import Connection
+
 from custody.acts.context import Custody
 from custody.database import sealed
 from custody.database.engine import transaction
-from custody.database.sealed import StraySeal
+from custody.database.sealed_places import DOCUMENT, PLACES, place_counts, stray_in
+from custody.identifiers import BATCH, CONSENT, RECORD, show_id
 from custody.suites import SUITES
 
 UNSEALED: Final = "none"
 MOST_LISTED: Final = 1000
-CONSENTS: Final = "consents"
-DOCUMENT: Final = "document"
+OTHER: Final = "-"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +38,24 @@ class CoverageLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stray:
+    """A seal that is not as the policy wants it, named.
+
+    Attributes:
+        dataset: The record's dataset; ``-`` for what is no record's.
+        place: The compartment, or the other place.
+        reference: The record, consent or batch, as it is shown outside.
+        number: The chunk or row of a batch.
+    """
+
+    dataset: str
+    place: str
+    reference: str
+    number: int
+    suite: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Coverage:
     """How everything is sealed.
 
@@ -48,7 +68,7 @@ class Coverage:
     seals: int
     wanted: int
     lines: Sequence[CoverageLine]
-    stray: Sequence[StraySeal]
+    stray: Sequence[Stray]
 
     @property
     def is_whole(self) -> bool:
@@ -65,14 +85,15 @@ def coverage(custody: Custody) -> Coverage:
             for one in page:
                 generation = generations.get(one.key_id, 0)
                 counts[one.dataset, one.level, one.suite, generation] += one.seals
-        for suite, seals in sealed.document_counts(connection).items():
-            counts[CONSENTS, DOCUMENT, suite, 1] += seals
-        stray = sealed.stray_seals(connection, custody.suite, MOST_LISTED)
+        for place in PLACES:
+            for suite, seals in place_counts(connection, place).items():
+                counts[OTHER, place, suite, 1] += seals
+        stray = _listed(custody, connection)
     lines = [
         CoverageLine(
             dataset=dataset,
             level=level,
-            suite=SUITES[suite].name if suite in SUITES else UNSEALED,
+            suite=_name(suite),
             generation=generation,
             seals=seals,
             wanted=suite == custody.suite.number and generation > 0,
@@ -86,3 +107,33 @@ def coverage(custody: Custody) -> Coverage:
         lines=lines,
         stray=stray,
     )
+
+
+def _listed(custody: Custody, connection: Connection) -> list[Stray]:
+    """Return what is amiss by name, as far as the list goes."""
+    found = [
+        Stray(
+            dataset=one.dataset,
+            place=one.level,
+            reference=show_id(RECORD, one.record_id),
+            number=0,
+            suite=_name(one.suite),
+        )
+        for one in sealed.stray_seals(connection, custody.suite, MOST_LISTED)
+    ]
+    for place in PLACES:
+        found += [
+            Stray(
+                dataset=OTHER,
+                place=place,
+                reference=show_id(CONSENT if place == DOCUMENT else BATCH, one.id),
+                number=one.number,
+                suite=_name(one.suite),
+            )
+            for one in stray_in(connection, place, custody.suite, MOST_LISTED - len(found))
+        ]
+    return found
+
+
+def _name(suite: int) -> str:
+    return SUITES[suite].name if suite in SUITES else UNSEALED

@@ -21,7 +21,7 @@ def read_intake(
     sealed = tables.find_intake(connection, batch_id, chunk)
     if sealed is None:
         return []
-    key = custody.keyring.open_batch_key(batch_id, INTAKE)
+    key = custody.keyring.batches.open(batch_id, INTAKE)
     context = intake_context(custody.installation_id, batch_id, chunk)
     place = f"intake of {show_id(BATCH, batch_id)}, chunk {chunk}"
     return decode_rows(open_at(place, key, sealed, context))
@@ -31,7 +31,7 @@ def write_intake(
     custody: Custody, connection: Connection, batch_id: UUID, chunk: int, rows: Sequence[IntakeRow]
 ) -> None:
     """Seal a chunk's accepted rows into the intake area."""
-    key = custody.keyring.batch_key(batch_id, INTAKE, custody.today())
+    key = custody.keyring.batches.key(batch_id, INTAKE, custody.today())
     context = intake_context(custody.installation_id, batch_id, chunk)
     tables.put_intake(
         connection, batch_id, chunk, seal(key, encode_rows(rows), context, custody.suite)
@@ -51,7 +51,7 @@ def quarantined(  # noqa: PLR0913 - one row of the quarantine
     """Return a refused row for the quarantine, its values sealed only where they may be kept."""
     sealed = None
     if keep_values:
-        key = custody.keyring.batch_key(batch_id, QUARANTINE, custody.today())
+        key = custody.keyring.batches.key(batch_id, QUARANTINE, custody.today())
         context = quarantine_context(custody.installation_id, batch_id, row.number)
         sealed = seal(key, encode_rows([row]), context, custody.suite)
     return QuarantinedRow(

@@ -117,7 +117,7 @@ def expire_quarantine(custody: Custody, actor: Actor) -> int:
         emptied = quarantine_tables.batches_without_held(connection, set(gone))
         # Before the commit: killed behind it, nobody would know that these keys were to go.
         for batch_id in emptied:
-            custody.keyring.drop_batch_key(batch_id, QUARANTINE)
+            custody.keyring.batches.drop(batch_id, QUARANTINE)
         reached("quarantine:keys-deleted")
         facts = {"rows": len(gone), "batches": len(set(gone)), "keys_to_end": len(emptied)}
         record(connection, custody, actor, "quarantine:rows:destroyed", facts)
@@ -132,7 +132,7 @@ def open_held(custody: Custody, batch: Batch, row: QuarantinedRow) -> RevealedRo
     """
     values: dict[str, str] = {}
     if row.sealed is not None:
-        key = custody.keyring.open_batch_key(batch.id, QUARANTINE)
+        key = custody.keyring.batches.open(batch.id, QUARANTINE)
         context = quarantine_context(custody.installation_id, batch.id, row.row_number)
         place = f"quarantine of {show_id(BATCH, batch.id)}, row {row.row_number}"
         (kept,) = decode_rows(open_at(place, key, bytes(row.sealed), context))

@@ -19,14 +19,21 @@ from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
-from custody.consent import document_context
+from custody.acts.rekey_places import rekey_places
 from custody.database import customers, records, sealed
 from custody.database.engine import transaction
 from custody.errors import UsageError
-from custody.keys.keyring import KeyMissingError
 from custody.policy.model import Level
 from custody.record import RecordRow, decode_payload, encode_compartment, seal_context
-from custody.seal import DataKey, SealInvalidError, key_id_of, open_at, seal, suite_of
+from custody.seal import (
+    DataKey,
+    KeyMissingError,
+    SealInvalidError,
+    key_id_of,
+    open_at,
+    seal,
+    suite_of,
+)
 from custody.steps import reached
 from custody.suites import Suite
 
@@ -83,7 +90,9 @@ def rekey(
         yield receipt
         after = receipt.last
         time.sleep(pause_seconds)
-    yield from _documents(custody, actor)
+    for seals in rekey_places(custody, actor):
+        yield RekeyReceipt(last=after, seals=seals)
+        time.sleep(pause_seconds)
 
 
 def total(receipts: Iterable[RekeyReceipt]) -> RekeyReceipt:
@@ -192,31 +201,6 @@ class _Chunk:
             raise SealInvalidError(place) from None
         self.unsealed += 1
         return encode_compartment(self.custody.policy.dataset(row.dataset), payload)
-
-
-def _documents(custody: Custody, actor: Actor) -> Iterator[RekeyReceipt]:
-    """Seal the documents of consents again, which lie under keys of their own."""
-    after = _FIRST
-    while True:
-        with transaction(custody.data) as connection:
-            page = sealed.stray_documents(connection, custody.suite, after, CHUNK_CUSTOMERS)
-        if not page:
-            return
-        keys = custody.keyring.consents.open({customer for _, customer, _ in page})
-        changed = []
-        for consent_id, customer, there in page:
-            place = f"document of consent {consent_id}"
-            if customer not in keys:
-                raise KeyMissingError(f"{place}: its key is gone")
-            context = document_context(custody.installation_id, customer, consent_id)
-            plain = open_at(place, keys[customer], there, context)
-            changed.append((consent_id, there, seal(keys[customer], plain, context, custody.suite)))
-        with transaction(custody.data) as connection:
-            count = sealed.put_documents(connection, changed)
-            receipt = RekeyReceipt(last=page[-1][0], seals=count)
-            _record(connection, custody, actor, receipt)
-        yield receipt
-        after = receipt.last
 
 
 def _record(connection: Connection, custody: Custody, actor: Actor, receipt: RekeyReceipt) -> None:

@@ -13,8 +13,7 @@ from custody.database import batches as tables
 from custody.database import consents as consent_tables
 from custody.database import quarantine as quarantine_tables
 from custody.database.engine import transaction
-from custody.keys.keyring import KeyMissingError
-from custody.seal import open_at
+from custody.seal import KeyMissingError, open_at
 
 _PAGE: Final = 2000
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from custody.acts.context import Custody
-from custody.keys.keyring import KeyMissingError
 from custody.policy.model import Level
 from custody.record import (
     ALIAS,
@@ -18,7 +17,7 @@ from custody.record import (
     from_payload,
     seal_context,
 )
-from custody.seal import DataKey, open_at, seal
+from custody.seal import DataKey, KeyMissingError, open_at, seal
 
 ALIAS_BYTES = 8
 _ATTEMPTS = 5

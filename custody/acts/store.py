@@ -31,11 +31,10 @@ from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import DatabaseError, transaction
 from custody.database.records import RecordKey, SearchEntry
 from custody.errors import UsageError
-from custody.keys.keyring import KeyMissingError
 from custody.keys.turning import PeriodClosedError
 from custody.keys.wrapping import INTAKE
 from custody.record import RecordRow
-from custody.seal import DataKey
+from custody.seal import DataKey, KeyMissingError
 from custody.steps import reached
 
 ATTEMPTS: Final = 8
@@ -71,7 +70,7 @@ def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
             record(connection, custody, actor, "batch:store:completed", facts)
         if not waiting:
             # Under the batch's lock: a retry of its quarantine may be about to seal a new chunk.
-            custody.keyring.drop_batch_key(batch_id, INTAKE)
+            custody.keyring.batches.drop(batch_id, INTAKE)
             reached("store:intake-key-deleted")
     reached("store:batch-closed")
     finish_endings(custody, actor)

@@ -1,5 +1,6 @@
 """``custody coverage`` and ``rekey``: how everything is sealed, and sealing it again."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,10 +69,7 @@ def rekey(
 
 def coverage_document(custody: "Custody") -> Document:
     """Return the coverage as a document."""
-    from custody.acts.coverage import UNSEALED
     from custody.acts.coverage import coverage as cover
-    from custody.identifiers import RECORD, show_id
-    from custody.suites import SUITES
 
     found = cover(custody)
     return {
@@ -91,13 +89,5 @@ def coverage_document(custody: "Custody") -> Document:
             }
             for line in found.lines
         ],
-        "stray": [
-            {
-                "record": show_id(RECORD, one.record_id),
-                "dataset": one.dataset,
-                "level": one.level,
-                "suite": SUITES[one.suite].name if one.suite in SUITES else UNSEALED,
-            }
-            for one in found.stray
-        ],
+        "stray": [asdict(one) for one in found.stray],
     }

@@ -112,8 +112,17 @@ def plan_document(custody: "Custody", shown: str) -> Document:
     follows = {"planned": apply_it, "applying": apply_it}
     if plan.request_id is not None and plan.state == "planned":
         follows = {"planned": f"custody approve {document['request']}"}
-    document["next"] = follows.get(plan.state, f"custody certificate show {shown}")
+    show_it = f"custody certificate show {shown}" if certificate is not None else ""
+    document["next"] = follows.get(plan.state, show_it)
+    if not plan.summary["records"] or _lies_ahead(custody, plan):
+        document["next"] = ""
     return {**document, "due": due, "held": held, "outcomes": outcomes}
+
+
+def _lies_ahead(custody: "Custody", plan: "Plan") -> bool:
+    """Whether a plan that is not begun lies in a future that may not be applied yet."""
+    ahead = plan.as_of > custody.today() and not custody.synthetic
+    return ahead and plan.state == "planned"
 
 
 def _line(plan: "Plan") -> Document:

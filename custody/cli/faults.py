@@ -64,8 +64,15 @@ def describe(error: BaseException) -> Document:
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return {"code": "interrupted", "message": text("interrupted"), "reasons": [], "next": ""}
     if isinstance(error, CommandLineError):
-        return _document("usage", str(error))
+        return _document("usage", _said(error))
     return _document("fault", f"{type(error).__name__} {_place(error)}".strip())
+
+
+def _said(error: BaseException) -> str:
+    """Return what is wrong with a command line, with the option it concerns; no help text."""
+    if isinstance(error, typer.BadParameter):
+        return error.format_message()
+    return str(error).partition("\n")[0].strip()
 
 
 def _coded(error: CustodyError) -> Document:

@@ -5,10 +5,8 @@ at once; what a command needs it imports when it runs.
 """
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
 
 import typer
 
@@ -42,6 +40,7 @@ from custody.cli.faults import EXIT_INTERRUPTED, report
 from custody.cli.groups import Group
 from custody.cli.manner import Manner, speak, take_manner
 from custody.errors import CustodyError
+from tasks.interruption import note_interruptions
 
 app = Group(
     "custody",
@@ -113,13 +112,14 @@ def run(given: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Be the program: SIGTERM ends it as Ctrl-C does, so that nothing it started is left behind."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Be the program.
+
+    SIGTERM ends it as Ctrl-C does, so that nothing it started is left behind; and what it and its
+    libraries write is for its user alone.
+    """
+    note_interruptions()
+    os.umask(0o077)
     sys.exit(run(sys.argv[1:]))
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _forget_stdout() -> None:

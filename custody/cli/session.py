@@ -41,6 +41,7 @@ def servers() -> Iterator[tuple["Settings", "Running"]]:
 @contextmanager
 def opened(*, to_look: bool = False) -> Iterator["Custody"]:
     """Open the installation for a command that runs no flow; see :func:`installation`."""
+    require_begun(load_settings())
     with servers() as (settings, where), installation(settings, where, to_look=to_look) as custody:
         yield custody
 
@@ -51,12 +52,25 @@ def opened_with_prefect(*, to_look: bool = False) -> Iterator["Custody"]:
     from custody.cli.prefect_process import as_prefect_client
 
     settings = load_settings()
+    require_begun(settings)
     _hush_prefect()
     with (
         as_prefect_client(settings) as where,
         installation(settings, where, to_look=to_look) as custody,
     ):
         yield custody
+
+
+def require_begun(settings: "Settings") -> None:
+    """Check that there may be an installation, before servers are made for one that is not there.
+
+    Raises:
+        NotInitialisedError: The home holds no database, and none of one's own is configured.
+    """
+    from custody.acts.setup import NotInitialisedError
+
+    if settings.database_url is None and not (settings.home / "postgres" / "data").is_dir():
+        raise NotInitialisedError("no installation here yet: run custody init")
 
 
 def run_flow(flow: Any, **parameters: object) -> Any:  # noqa: ANN401 - whatever the flow returns

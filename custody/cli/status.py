@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from custody.cli.output import show
-from custody.cli.session import load_settings, opened, reachable_prefect, servers
+from custody.cli.session import (
+    load_settings,
+    opened,
+    reachable_prefect,
+    require_begun,
+    servers,
+)
 from custody.cli.signing import OWN_VARIABLES
 from custody.embedded.errors import ServiceFailedError
 from custody.errors import EXIT_FAULT
@@ -86,9 +92,14 @@ def _held(custody: "Custody") -> Document:
 
 def _findings() -> "list[Finding]":
     """Examine everything, also when the databases do not come up."""
+    from custody.acts.setup import NotInitialisedError
     from custody.embedded.finding import Finding, Status
     from custody.embedded.health import Patient, examine
 
+    try:
+        require_begun(load_settings())
+    except NotInitialisedError:  # the doctor makes nothing
+        return examine(Patient(home=load_settings().home))
     try:
         with servers() as (settings, where):
             return examine(_patient(settings, where))

@@ -42,24 +42,6 @@ _PUT = text(
     "  w (period, id, general, sensitive, secret)"
     " WHERE r.period = w.period AND r.id = w.id"
 )
-_DOCUMENT_SUITE: Final = (
-    f"CASE WHEN length(document) >= {HEADER_BYTES + TAG_BYTES}"
-    f" AND get_byte(document, 0) = {MAGIC} AND get_byte(document, 1) = {VERSION}"
-    " THEN get_byte(document, 2) ELSE 0 END"
-)
-_DOCUMENTS = text(
-    f"SELECT {_DOCUMENT_SUITE} AS suite, count(*) AS seals FROM consents"  # noqa: S608
-    " WHERE document IS NOT NULL GROUP BY 1 ORDER BY 1"
-)
-_STRAY_DOCUMENTS = text(
-    f"SELECT id, customer_id, document FROM consents WHERE document IS NOT NULL"  # noqa: S608
-    f" AND {_DOCUMENT_SUITE} <> :suite AND id > :after ORDER BY id LIMIT :most"
-)
-_PUT_DOCUMENTS = text(
-    "UPDATE consents c SET document = w.document FROM unnest(CAST(:ids AS uuid[]),"
-    " CAST(:before AS bytea[]), CAST(:documents AS bytea[])) w (id, before, document)"
-    " WHERE c.id = w.id AND c.document = w.before"
-)
 _PAGE: Final = 10_000
 
 
@@ -95,11 +77,6 @@ def seal_counts(connection: Connection) -> Iterator[list[SealCount]]:
         yield [SealCount(**row._mapping) for row in page]
 
 
-def document_counts(connection: Connection) -> dict[int, int]:
-    """Return how many documents of consents are sealed under each suite."""
-    return {row.suite: row.seals for row in connection.execute(_DOCUMENTS)}
-
-
 def stray_seals(connection: Connection, suite: Suite, most: int) -> list[StraySeal]:
     """Return up to ``most`` compartments that are not under the suite."""
     rows = connection.execute(_STRAY, {"suite": suite.number, "most": most})
@@ -122,19 +99,3 @@ def put_seals(connection: Connection, rows: Sequence[RecordRow]) -> int:
         "secret": [row.secret for row in rows],
     }
     return connection.execute(_PUT, columns).rowcount
-
-
-def stray_documents(
-    connection: Connection, suite: Suite, after: UUID, most: int
-) -> list[tuple[UUID, UUID, bytes]]:
-    """Return up to ``most`` documents (consent, customer, seal) that are not under the suite."""
-    parameters = {"suite": suite.number, "after": after, "most": most}
-    rows = connection.execute(_STRAY_DOCUMENTS, parameters)
-    return [(row.id, row.customer_id, row.document) for row in rows]
-
-
-def put_documents(connection: Connection, changed: Sequence[tuple[UUID, bytes, bytes]]) -> int:
-    """Put documents (consent, before, after) in place of what was there."""
-    ids, before, documents = (list(column) for column in zip(*changed, strict=True))
-    row = {"ids": ids, "before": before, "documents": documents}
-    return connection.execute(_PUT_DOCUMENTS, row).rowcount

@@ -5,7 +5,7 @@ is written, by an idempotent insert that returns the key already there. An orpha
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
@@ -18,6 +18,7 @@ from custody.database import buckets, keytables
 from custody.database.buckets import BucketCount
 from custody.database.engine import transaction
 from custody.database.keytables import WrappedKey
+from custody.keys.batches import BatchKeys
 from custody.keys.consents import ConsentKeys
 from custody.keys.document import EntryMissingError
 from custody.keys.keystore import Keystore, Rotation
@@ -25,21 +26,15 @@ from custody.keys.tags import Tagger
 from custody.keys.turning import PeriodClosedError, Turner
 from custody.keys.wrapping import (
     SLICES,
-    batch_context,
     data_context,
-    day_name,
     kek_name,
     open_data_key,
     slice_of,
 )
-from custody.seal import DataKey, SealInvalidError, WrappingKey, new_key
+from custody.seal import DataKey, KeyMissingError, WrappingKey, new_key
 from custody.suites import AES_256_GCM, Suite
 
 _READS: Final = 5
-
-
-class KeyMissingError(SealInvalidError):
-    """There is no such key: it was destroyed, or never made."""
 
 
 class Keyring:
@@ -61,6 +56,7 @@ class Keyring:
         self._engine = engine
         self._keystore = keystore
         self.tags = Tagger(keystore)
+        self.batches = BatchKeys(self._installation, engine, keystore, suite)
         self.consents = ConsentKeys(self._installation, engine, keystore, suite)
 
     def data_keys(
@@ -167,35 +163,7 @@ class Keyring:
             SealInvalidError: A wrapped key does not open; the place names it.
         """
         entries = self._keystore.check_every_entry()
-        with transaction(self._engine) as connection:
-            of_batches = keytables.every_batch_key(connection)
-        for batch_id, kind, key_id, day, wrapped in of_batches:
-            self._open_batch_key((key_id, day, wrapped), batch_id, kind)
-        return entries + len(of_batches) + self.consents.check()
-
-    def batch_key(self, batch_id: UUID, kind: str, day: date) -> DataKey:
-        """Return the batch's key for intake or quarantine, making it on the first call."""
-        with transaction(self._engine) as connection:
-            found = keytables.find_batch_key(connection, batch_id, kind)
-            if found is None:
-                self._add_batch_key(connection, batch_id, kind, day)
-                found = keytables.find_batch_key(connection, batch_id, kind)
-        return self._open_batch_key(found, batch_id, kind)
-
-    def open_batch_key(self, batch_id: UUID, kind: str) -> DataKey:
-        """Return the batch's key.
-
-        Raises:
-            KeyMissingError: It was destroyed with its last chunk, or at the end of its days.
-        """
-        with transaction(self._engine) as connection:
-            found = keytables.find_batch_key(connection, batch_id, kind)
-        return self._open_batch_key(found, batch_id, kind)
-
-    def drop_batch_key(self, batch_id: UUID, kind: str) -> None:
-        """Delete the batch's key row; running it again is success."""
-        with transaction(self._engine) as connection:
-            keytables.drop_batch_key(connection, batch_id, kind)
+        return entries + self.batches.check() + self.consents.check()
 
     def signing_key(self) -> Ed25519PrivateKey:
         """Return the installation's own key, which signs certificates and manifests."""
@@ -265,32 +233,16 @@ class Keyring:
             except EntryMissingError:
                 continue
         with transaction(self._engine) as connection:
-            return [self._open(key) for key in read(connection)]
+            keys = read(connection)
+        return [self._open_or_say(key) for key in keys]
+
+    def _open_or_say(self, key: WrappedKey) -> DataKey:
+        """Open a key that may come from a database older than the keystore."""
+        try:
+            return self._open(key)
+        except EntryMissingError:
+            why = "the key that wrapped it is destroyed"
+            raise KeyMissingError(f"wrapped key {key.key_id}: {why}") from None
 
     def _kek(self, period: str, place: int, generation: int) -> WrappingKey:
         return self._keystore.wrapping_key(kek_name(period, place, generation))
-
-    def _add_batch_key(self, connection: Connection, batch_id: UUID, kind: str, day: date) -> None:
-        # Under the lock, and looked at anew: the key of a past day may have been destroyed since.
-        name = day_name(kind, day)
-        keytables.lock_keystore(connection)
-        self._keystore.add([name])
-        key = new_key(uuid4())
-        context = batch_context(self._installation, batch_id, kind, key.key_id)
-        wrapped = self._keystore.wrapping_key(name).wrap(key.secret, context, self._suite)
-        keytables.add_batch_key(
-            connection, key_id=key.key_id, batch_id=batch_id, kind=kind, day=day, wrapped=wrapped
-        )
-
-    def _open_batch_key(
-        self, found: tuple[UUID, date, bytes] | None, batch_id: UUID, kind: str
-    ) -> DataKey:
-        if found is None:
-            raise KeyMissingError(f"{kind} key of batch {batch_id}")
-        key_id, day, wrapped = found
-        context = batch_context(self._installation, batch_id, kind, key_id)
-        try:
-            kek = self._keystore.wrapping_key(day_name(kind, day))
-            return DataKey(key_id, kek.unwrap(wrapped, context))
-        except SealInvalidError:
-            raise SealInvalidError(f"wrapped {kind} key of batch {batch_id}") from None

@@ -187,7 +187,7 @@ class Keystore:
         return True
 
     def _from_present(self, name: str, get: Callable[[Opened], _T]) -> _T:
-        """Return what ``get`` finds; once more where another process rotated the root meanwhile."""
+        """Return what ``get`` finds; once more where another process wrote meanwhile."""
         opened = self._with(name)
         try:
             return get(opened)
@@ -195,7 +195,7 @@ class Keystore:
             raise
         except RootUnavailableError:
             self.reload()
-            if self._opened.document["root"] == opened.document["root"]:
+            if self._opened.document == opened.document:
                 raise
             return get(self._opened)
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from custody.codes import MAY_BLOCK
 from custody.policy.drafts import Drafts
 from custody.policy.problems import Problem
-from custody.policy.shapes import RuleShape, SettingsShape
+from custody.policy.shapes import RuleShape
 from custody.policy.tree import Tree
 
 LOG_RETENTION_FLOOR_YEARS: Final = 3
@@ -42,8 +42,12 @@ def check_rules(drafts: Drafts) -> Iterator[Problem]:
 
 def check_settings(drafts: Drafts) -> Iterator[Problem]:
     """Yield the illegal settings."""
-    for entry, settings in drafts.sound("settings", SettingsShape):
-        if settings.log_retention_years < LOG_RETENTION_FLOOR_YEARS:
+    # Looked at also where something else in the section has not its shape.
+    for entry in drafts.section("settings").values():
+        years = entry.raw("log_retention_years")
+        if not isinstance(years, int) or isinstance(years, bool):
+            continue
+        if years < LOG_RETENTION_FLOOR_YEARS:
             message = "at least 3 years (measures 2.4; PIPL art. 56)"
             yield entry.problem("log_retention_too_short", message, "log_retention_years")
 

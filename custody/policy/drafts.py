@@ -49,6 +49,13 @@ class Entry:
     shape: Shape | None
     parts: Mapping[str, "Entry"] = field(default_factory=dict)
 
+    def raw(self, key: str) -> object:
+        """Return what stands under a key of this entry, whatever shape it has."""
+        node: object = self.tree.data
+        for step in (*self.path, key):
+            node = node.get(step) if isinstance(node, Mapping) else None
+        return node
+
     def problem(self, code: str, message: str, *below: str | int, on_key: bool = False) -> Problem:
         """Return a problem at ``below`` this entry; without it, at the entry's own key."""
         path = (*self.path, *below)

@@ -34,6 +34,17 @@ def test_without_an_installation_the_next_step_is_to_make_one(
     )
     assert done.returncode == 2
     assert "custody init" in json.loads(done.stdout)["error"]["message"]
+    assert not home.exists(), "nothing is made for an installation that is not there"
+
+
+def test_the_doctor_makes_nothing_either(home: Path) -> None:
+    done = subprocess.run(
+        (*COMMAND, "doctor", "--json"), env=environment(home), capture_output=True, check=False
+    )
+    document = json.loads(done.stdout)
+    next_steps = {one["next"] for one in document["findings"]}
+    assert "custody init" in next_steps
+    assert not home.exists()
 
 
 def test_ctrl_c_is_one_json_document_too(home: Path) -> None:

@@ -24,8 +24,8 @@ from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import transaction
 from custody.errors import QualityGateError, RefusedError, UsageError
 from custody.identifiers import time_ordered_id
-from custody.keys.keyring import KeyMissingError
 from custody.keys.wrapping import INTAKE, QUARANTINE
+from custody.seal import KeyMissingError
 
 PEOPLE = "客户号,姓名\nK1,王小明\n"
 TRADES = """交易号,客户号,交易日期,金额
@@ -127,12 +127,12 @@ def test_held_rows_are_destroyed_after_the_days_of_the_policy_and_not_before(hou
     batch, _ = take_in(custody, "trades", file(house, "trades.csv", TRADES))
     house.clock.advance(days=custody.policy.settings.quarantine_days)
     assert expire_quarantine(custody, SHELL) == 0
-    custody.keyring.open_batch_key(batch.id, QUARANTINE)
+    custody.keyring.batches.open(batch.id, QUARANTINE)
     house.clock.advance(days=1)
     assert expire_quarantine(custody, SHELL) == len(TRADES.splitlines()) - 1
     assert list_quarantine(custody) == []
     with pytest.raises(KeyMissingError):
-        custody.keyring.open_batch_key(batch.id, QUARANTINE)
+        custody.keyring.batches.open(batch.id, QUARANTINE)
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(house: House) -> None:
@@ -174,7 +174,7 @@ def test_a_reverted_batch_leaves_nothing_and_its_content_can_come_again(house: H
     revert_batch(custody, SHELL, batch.id)
     for kind in (INTAKE, QUARANTINE):
         with pytest.raises(KeyMissingError):
-            custody.keyring.open_batch_key(batch.id, kind)
+            custody.keyring.batches.open(batch.id, kind)
     assert list_quarantine(custody) == []
     assert open_batch(custody, SHELL, "trades", place).id != batch.id
 

@@ -10,21 +10,33 @@ from uuid import UUID
 import pytest
 from dying import dying_at
 from everything import values_of
-from house import TESTER, Site, destroy, founded, plan_all
-from racing import SAME_QUARTER, accept_all, errors, race, settled_contracts, unsound
+from house import TESTER, Site, destroy, founded, plan_all, take_in
+from racing import (
+    SAME_QUARTER,
+    accept_all,
+    errors,
+    race,
+    settled_contracts,
+    transactions_file,
+    unsound,
+)
 from sqlalchemy import text
+from story import transaction_row
 
 from custody.acts import rekey as rekeying
+from custody.acts.consents import record_consent
 from custody.acts.context import Custody
-from custody.acts.coverage import UNSEALED, coverage
+from custody.acts.coverage import OTHER, UNSEALED, coverage
 from custody.acts.rekey import rekey, rekey_chunk, total
 from custody.acts.sealing import open_records
+from custody.acts.store import store_chunk
 from custody.acts.turning import turn_keys
 from custody.acts.verify import verify_installation
 from custody.database import records
 from custody.database.engine import transaction
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.errors import UsageError
+from custody.identifiers import RECORD, show_id
 from custody.record import encode_payload
 from custody.seal import SealInvalidError
 from custody.suites import AES_256_GCM, AES_256_GCM_SIV, SM4_GCM, SUITES, Suite, SuiteRetiredError
@@ -109,7 +121,8 @@ def test_the_keys_follow_at_the_next_turn_of_all(site: Site, people: list[UUID])
         turn_keys(custody, TESTER, everything=True)
         assert {key.wrapped[1] for key in _every_key(custody)} == {SM4_GCM.number}
         verify_installation(custody, deep=True)
-        assert all(line.generation == 2 for line in coverage(custody).lines)
+        lines = [line for line in coverage(custody).lines if line.dataset != OTHER]
+        assert {line.generation for line in lines} == {2}
 
 
 def _every_key(custody: Custody) -> list[object]:
@@ -134,11 +147,15 @@ def test_what_is_sealed_under_a_retired_suite_is_listed_and_gone_after(
         with pytest.raises(SuiteRetiredError):
             total(rekey(under(custody, retired), TESTER, retired))
         listed = coverage(custody).stray
-        assert {(one.suite) for one in listed} == {SM4_GCM.number}
-        assert len({one.record_id for one in listed}) == 20
+        assert {one.suite for one in listed} == {SM4_GCM.name}
+        assert len({one.reference for one in listed if one.dataset != OTHER}) == 20
         assert total(rekey(custody, TESTER, AES_256_GCM)).records == 20
         assert whole(custody, AES_256_GCM)
         assert len(values_of(custody)) == 2 * len(people)
+
+
+def shown(records_planted: set[UUID]) -> set[str]:
+    return {show_id(RECORD, one) for one in records_planted}
 
 
 def plant(custody: Custody, count: int) -> set[UUID]:
@@ -162,11 +179,11 @@ def test_records_in_clear_are_listed_and_sealed_only_when_asked_for(
         before = values_of(custody)
         planted = plant(custody, PLANTED)
         found = coverage(custody)
-        assert {one.record_id for one in found.stray} == planted
+        assert {one.reference for one in found.stray} == shown(planted)
         assert {line.suite for line in found.lines if not line.wanted} == {UNSEALED}
         assert found.seals - found.wanted == PLANTED
         assert total(rekey(custody, TESTER, AES_256_GCM)).seals == 0
-        assert {one.record_id for one in coverage(custody).stray} == planted
+        assert {one.reference for one in coverage(custody).stray} == shown(planted)
         done = total(rekey(custody, TESTER, AES_256_GCM, in_clear=True))
         assert (done.records, done.unsealed) == (PLANTED, PLANTED)
         assert whole(custody, AES_256_GCM)
@@ -224,3 +241,31 @@ def test_erasures_turns_and_rekeying_do_not_disturb_each_other(
         assert unsound(custody, PEOPLE) == []
         assert whole(custody, SM4_GCM)
         assert len(values_of(custody)) == 2 * (PEOPLE - 30)
+
+
+FACTS = {
+    "purpose": "customer_care",
+    "kind": "purpose",
+    "given_at": "2026-03-01T10:00:00+08:00",
+    "evidence_ref": "folder 7, page 3",
+}
+
+
+def test_what_is_no_record_follows_too(site: Site, people: list[UUID], tmp_path: Path) -> None:
+    """Documents of consents, intake that waits, refused rows, and where batches came from."""
+    assert people
+    with site.opened() as opened:
+        record_consent(opened, TESTER, "legacy", {**FACTS, "customer_no": "K777"})
+        rows = [transaction_row(9_999, 0, SAME_QUARTER), transaction_row(1, 5, SAME_QUARTER)]
+        file = transactions_file(tmp_path / "more.csv", rows)
+        batch = take_in(opened, file.source, file.path)
+        store_chunk(opened, TESTER, batch.id, 0)
+        waiting = transactions_file(tmp_path / "w.csv", [transaction_row(2, 6, SAME_QUARTER)])
+        take_in(opened, waiting.source, waiting.path)
+        custody = under(opened, SM4_GCM)
+        places = {line.level for line in coverage(custody).lines if line.dataset == OTHER}
+        assert places == {"document", "intake", "quarantine", "location"}
+        assert {one.place for one in coverage(custody).stray} >= places
+        total(rekey(custody, TESTER, SM4_GCM))
+        assert whole(custody, SM4_GCM)
+        verify_installation(custody, deep=True)

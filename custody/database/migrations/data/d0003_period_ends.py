@@ -27,6 +27,8 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION custody.end_period FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION custody.end_period TO custody_app;
+-- The document of a consent is sealed again when the suite changes.
+GRANT UPDATE (document) ON custody.consents TO custody_app;
 """
 
 
