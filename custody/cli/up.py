@@ -26,7 +26,7 @@ _UP: Final = "up"
 _LOCK: Final = "up.lock"
 _START_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 90.0
-_FOREVER: Final = 3600.0
+_WATCH_SECONDS: Final = 1.0
 
 
 class NotUpError(CustodyError):
@@ -48,7 +48,10 @@ def up(
         bool, typer.Option("--detach", help="Return once all is up; custody down stops it.")
     ] = False,
 ) -> None:
-    """Start everything, deploy the five flows, stay until Ctrl-C."""
+    """Start everything, deploy the five flows, stay until Ctrl-C.
+
+    When a process it started ends by itself, all of it stops, with exit code 1.
+    """
     settings = load_settings()
     if detach:
         _detach(settings, no_worker=no_worker)
@@ -91,7 +94,9 @@ def _stay(settings: "Settings", *, no_worker: bool) -> None:
             show(_address(home, str(where.prefect_api_url)), "is_up")
             sys.stdout.flush()
             while True:
-                time.sleep(_FOREVER)
+                time.sleep(_WATCH_SECONDS)
+                for service in where.services:
+                    service.require_alive()
         finally:
             _pid_file(settings).unlink(missing_ok=True)
 

@@ -1,12 +1,13 @@
 """Have running what a command needs: what is configured, or what custody starts itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.embedded.prefect_server import PrefectServer
+from custody.embedded.service import Service
 from custody.embedded.worker import Worker
 from custody.errors import UsageError
 
@@ -40,6 +41,7 @@ class Running:
         owner_url: The data database for migrations; None where it is not ours to migrate.
         keys_owner_url: The key database for migrations; None likewise.
         prefect_api_url: Prefect's API; None where it was not asked for.
+        services: The processes behind it that custody keeps running itself.
     """
 
     database_url: str
@@ -47,6 +49,7 @@ class Running:
     owner_url: str | None = None
     keys_owner_url: str | None = None
     prefect_api_url: str | None = None
+    services: tuple[Service, ...] = ()
 
     @property
     def ui_url(self) -> str | None:
@@ -69,13 +72,13 @@ def running(wanted: Wanted, *, prefect: bool = False, worker: bool = False) -> I
         postgres = None
         if wanted.database_url is None or (prefect and wanted.prefect_api_url is None):
             postgres = stack.enter_context(EmbeddedPostgres(wanted.home))
-        using: tuple[Path, ...] = (postgres.service.lease,) if postgres else ()
+        services: tuple[Service, ...] = (postgres.service,) if postgres else ()
         api_url = None
         if prefect or worker:
-            api_url, using = _prefect(stack, wanted, postgres, using)
+            api_url, services = _prefect(stack, wanted, postgres, services)
         if worker and api_url:
-            _worker(stack, wanted, api_url, using)
-        yield _addresses(wanted, postgres, api_url)
+            services = (*services, _worker(stack, wanted, api_url, services))
+        yield replace(_addresses(wanted, postgres, api_url), services=services)
 
 
 def _require_both_or_neither(wanted: Wanted) -> None:
@@ -87,24 +90,33 @@ def _prefect(
     stack: ExitStack,
     wanted: Wanted,
     postgres: EmbeddedPostgres | None,
-    using: tuple[Path, ...],
-) -> tuple[str, tuple[Path, ...]]:
+    services: tuple[Service, ...],
+) -> tuple[str, tuple[Service, ...]]:
     if wanted.prefect_api_url or postgres is None:
-        return str(wanted.prefect_api_url), using
+        return str(wanted.prefect_api_url), services
     server = PrefectServer(
         wanted.home,
         database_url=postgres.endpoints.prefect_url,
         environment=wanted.environment,
-        using=using,
+        using=_leases(services),
     )
     stack.callback(server.stop)
-    return server.ensure_running(), (*using, server.service.lease)
+    return server.ensure_running(), (*services, server.service)
 
 
-def _worker(stack: ExitStack, wanted: Wanted, api_url: str, using: tuple[Path, ...]) -> None:
-    worker = Worker(wanted.home, api_url=api_url, environment=wanted.environment, using=using)
+def _worker(
+    stack: ExitStack, wanted: Wanted, api_url: str, services: tuple[Service, ...]
+) -> Service:
+    worker = Worker(
+        wanted.home, api_url=api_url, environment=wanted.environment, using=_leases(services)
+    )
     stack.callback(worker.stop)
     worker.ensure_running()
+    return worker.service
+
+
+def _leases(services: Iterable[Service]) -> tuple[Path, ...]:
+    return tuple(one.lease for one in services)
 
 
 def _addresses(wanted: Wanted, postgres: EmbeddedPostgres | None, api_url: str | None) -> Running:

@@ -83,6 +83,15 @@ class Service:
         """Whether any process of the service exists."""
         return is_held(self._lock_file("alive"))
 
+    def require_alive(self) -> None:
+        """Check that what we use is still there.
+
+        Raises:
+            ServiceFailedError: It has ended.
+        """
+        if not self.alive:
+            raise self._failed("ended while it was needed")
+
     def acquire(self) -> None:
         """Have the service running, and keep it so until :meth:`release` or our own end.
 
