@@ -160,7 +160,7 @@ def new_key(key_id: UUID, randomness: Randomness = os.urandom) -> DataKey:
 
 def encode_context(context: Context) -> bytes:
     """Return the context as length-prefixed parts, so that no two contexts read alike."""
-    return b"".join(len(part).to_bytes(4, "big") + part for part in context)
+    return b"".join([len(part).to_bytes(4, "big") + part for part in context])
 
 
 def seal(

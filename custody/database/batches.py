@@ -9,6 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.database.blobs import Blobs
+
 _ADD = text(
     "INSERT INTO batches (id, source, dataset, purpose, namespace, content_tag, location,"
     " policy_digest, state, chunks, opened_at, opened_by) VALUES (:id, :source, :dataset, :purpose,"
@@ -221,8 +223,8 @@ def add_batch_rows(
         "b": batch_id,
         "c": chunk,
         "numbers": [row.row_number for row in rows],
-        "records": [row.record_tag for row in rows],
-        "contents": [row.content_tag for row in rows],
+        "records": Blobs(row.record_tag for row in rows),
+        "contents": Blobs(row.content_tag for row in rows),
         "accepted": [row.accepted for row in rows],
     }
     connection.execute(_ADD_ROWS, parameters)

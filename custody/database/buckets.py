@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.database.blobs import Blobs
 from custody.database.keytables import WrappedKey
 
 _BUCKETS = text(
@@ -147,7 +148,7 @@ def rewrap_keys(
     connection: Connection, ids: Sequence[UUID], wrapped: Sequence[bytes], generation: int
 ) -> int:
     """Put other wrapped bytes, of another generation, in the place of the keys' own."""
-    row = {"ids": list(ids), "wrapped": list(wrapped), "generation": generation}
+    row = {"ids": list(ids), "wrapped": Blobs(wrapped), "generation": generation}
     return connection.execute(_REWRAP, row).rowcount
 
 

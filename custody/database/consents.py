@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from custody.consent import Consent
+from custody.database.blobs import Blobs
 
 _FACTS = (
     "customer_id, purpose, kind, recipient, given_at, withdrawn_at, notice_version,"
@@ -64,7 +65,7 @@ def documents_after(
 
 def known_rows(connection: Connection, tags: Iterable[bytes]) -> set[bytes]:
     """Return which of the row tags are recorded already."""
-    return {bytes(tag) for tag in connection.execute(_KNOWN, {"tags": list(tags)}).scalars()}
+    return {bytes(tag) for tag in connection.execute(_KNOWN, {"tags": Blobs(tags)}).scalars()}
 
 
 def add_consents(connection: Connection, consents: Sequence[NewConsent]) -> None:

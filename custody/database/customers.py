@@ -7,6 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.database.blobs import Blobs
+
 _LOCK = text(
     "SELECT id, generation, state FROM customers WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
 )
@@ -91,7 +93,7 @@ def add_customers(connection: Connection, ids: Iterable[UUID], at: datetime) -> 
 
 def customers_by_tag(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, UUID]:
     """Return whose tag each known one of ``tags`` is."""
-    rows = connection.execute(_BY_TAG, {"tags": list(tags)})
+    rows = connection.execute(_BY_TAG, {"tags": Blobs(tags)})
     return {bytes(row.tag): row.customer_id for row in rows}
 
 
@@ -106,11 +108,11 @@ def add_tags(connection: Connection, tags: Sequence[IdentityTag]) -> int:
     result = connection.execute(
         _ADD_TAGS,
         {
-            "tags": [tag.tag for tag in tags],
+            "tags": Blobs(tag.tag for tag in tags),
             "customers": [tag.customer_id for tag in tags],
             "references": [tag.reference for tag in tags],
             "singles": [tag.single for tag in tags],
-            "suppressions": [tag.suppression for tag in tags],
+            "suppressions": Blobs(tag.suppression for tag in tags),
         },
     )
     return result.rowcount
@@ -145,18 +147,18 @@ def count_customers(connection: Connection) -> int:
 
 def suppressed(connection: Connection, tags: Iterable[bytes], today: date) -> dict[bytes, datetime]:
     """Return when each of ``tags`` that is still suppressed today was erased."""
-    rows = connection.execute(_SUPPRESSED, {"tags": list(tags), "today": today})
+    rows = connection.execute(_SUPPRESSED, {"tags": Blobs(tags), "today": today})
     return {bytes(row.tag): row.erased_at for row in rows}
 
 
 def suppress(connection: Connection, tags: Iterable[bytes], at: datetime, until: date) -> None:
     """Remember that the person behind these tags was erased."""
-    connection.execute(_SUPPRESS, {"tags": list(tags), "at": at, "until": until})
+    connection.execute(_SUPPRESS, {"tags": Blobs(tags), "at": at, "until": until})
 
 
 def lift_suppression(connection: Connection, tags: Iterable[bytes]) -> None:
     """Forget an erasure: the person returned under a later consent or contract."""
-    connection.execute(_UNSUPPRESS, {"tags": list(tags)})
+    connection.execute(_UNSUPPRESS, {"tags": Blobs(tags)})
 
 
 def retention_events(connection: Connection, ids: Iterable[UUID]) -> dict[tuple[UUID, str], date]:

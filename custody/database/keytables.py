@@ -8,6 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.database.blobs import Blobs
+
 _LOCK: Final = 0x637573_02  # "cus" 2: one writer of the keystore at a time
 
 _KEYS_IN_USE = text(
@@ -104,7 +106,7 @@ def add_keys(
             "slices": [key.slice for key in keys],
             "bucket_generations": [key.generation for key in keys],
             "generations": list(customer_generations),
-            "wrapped": [key.wrapped for key in keys],
+            "wrapped": Blobs(key.wrapped for key in keys),
         },
     )
 
@@ -190,4 +192,5 @@ def every_consent_key(connection: Connection) -> list[tuple[UUID, UUID, bytes]]:
 def add_consent_keys(connection: Connection, keys: Sequence[tuple[UUID, UUID, bytes]]) -> None:
     """Add consent keys (id, customer, wrapped); a customer keeps the one there already."""
     ids, customers, wrapped = (list(column) for column in zip(*keys, strict=True))
-    connection.execute(_ADD_CONSENT_KEYS, {"ids": ids, "customers": customers, "wrapped": wrapped})
+    row = {"ids": ids, "customers": customers, "wrapped": Blobs(wrapped)}
+    connection.execute(_ADD_CONSENT_KEYS, row)

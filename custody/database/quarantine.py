@@ -7,6 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.database.blobs import Blobs
+
 _ADD_QUARANTINE = text(
     "INSERT INTO quarantine"
     " (id, batch_id, chunk, row_number, stage, codes, row_tag, sealed, held_on)"
@@ -60,8 +62,8 @@ def add_quarantine(
         "ids": [row.id for row in rows],
         "numbers": [row.row_number for row in rows],
         "codes": [",".join(row.codes) for row in rows],
-        "tags": [row.row_tag for row in rows],
-        "sealed": [row.sealed for row in rows],
+        "tags": Blobs(row.row_tag for row in rows),
+        "sealed": Blobs(row.sealed for row in rows),
     }
     connection.execute(_ADD_QUARANTINE, parameters)
 

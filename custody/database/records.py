@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.database.blobs import Blobs
 from custody.record import RecordRow
 
 _COLUMNS: Final = (
@@ -182,7 +183,7 @@ def one_record_each(connection: Connection, customers: Iterable[UUID]) -> list[R
 
 def record_keys(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, RecordKey]:
     """Return the records that carry these keys of their own."""
-    found = (RecordKey(**row._mapping) for row in connection.execute(_KEYS, {"tags": list(tags)}))
+    found = (RecordKey(**row._mapping) for row in connection.execute(_KEYS, {"tags": Blobs(tags)}))
     return {bytes(key.tag): key for key in found}
 
 
@@ -192,12 +193,12 @@ def put_record_keys(connection: Connection, keys: Sequence[RecordKey]) -> int:
     A key whose record or version is not the expected predecessor does not take effect.
     """
     columns = {
-        "tags": [key.tag for key in keys],
+        "tags": Blobs(key.tag for key in keys),
         "records": [key.record_id for key in keys],
         "periods": [key.period for key in keys],
         "customers": [key.customer_id for key in keys],
         "versions": [key.version for key in keys],
-        "contents": [key.content_tag for key in keys],
+        "contents": Blobs(key.content_tag for key in keys),
     }
     return connection.execute(_PUT_KEYS, columns).rowcount
 

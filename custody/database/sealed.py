@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.database.blobs import Blobs
 from custody.record import RecordRow
 from custody.seal import HEADER_BYTES, MAGIC, VERSION
 from custody.suites import TAG_BYTES, Suite
@@ -94,8 +95,8 @@ def put_seals(connection: Connection, rows: Sequence[RecordRow]) -> int:
     columns = {
         "periods": [row.period for row in rows],
         "ids": [row.id for row in rows],
-        "general": [row.general for row in rows],
-        "sensitive": [row.sensitive for row in rows],
-        "secret": [row.secret for row in rows],
+        "general": Blobs(row.general for row in rows),
+        "sensitive": Blobs(row.sensitive for row in rows),
+        "secret": Blobs(row.secret for row in rows),
     }
     return connection.execute(_PUT, columns).rowcount
