@@ -78,7 +78,7 @@ def company_of(nodeid: str) -> str:
     folder = module.partition("/")[0]
     if folder == "flows" or module in ON_THE_STACK:
         return "stack"
-    if folder in {"acceptance", "cli"} and module != "acceptance/test_newcomer.py":
+    if folder == "acceptance" and module != "acceptance/test_newcomer.py":
         return folder
     return module
 

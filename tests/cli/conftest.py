@@ -1,4 +1,4 @@
-"""One initialised installation for all tests of the command line, with Prefect's server running."""
+"""An initialised installation for each module of tests here, with Prefect's server running."""
 
 import atexit
 import contextlib
@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 from cli_firm import WORDS, Firm
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    temporary_settings,
+)
 from small_firm import consents_csv, customers_csv
 
 from config.installation import open_installation
@@ -21,7 +26,7 @@ from custody.embedded.runtime import running
 from tasks import context
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def firm() -> Iterator[Firm]:
     """Return an installation of real people (invented for the test), with two officers."""
     folder = Path(tempfile.mkdtemp(prefix="cus-"))
@@ -39,7 +44,7 @@ def firm() -> Iterator[Firm]:
 
 @contextlib.contextmanager
 def _prefect_in(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep the servers running for the whole session, and this process talking to them."""
+    """Keep the servers running for a block, and this process talking to them."""
     words = folder / "words"
     words.write_text(WORDS + "\n", encoding="utf-8")
     for name in ("CUSTODY_PERSON_PASSPHRASE_FILE", "CUSTODY_OFFICER_PASSPHRASE_FILE"):
@@ -54,7 +59,11 @@ def _prefect_in(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
         patch.setenv("PREFECT_API_URL", access.api_url)
         open_installation.cache_clear()
         context.custody.cache_clear()
-        client = {PREFECT_API_URL: access.api_url, PREFECT_API_AUTH_STRING: access.password}
+        client = {
+            PREFECT_API_URL: access.api_url,
+            PREFECT_API_AUTH_STRING: access.password,
+            PREFECT_HOME: Home.open(folder / "h").prefect,
+        }
         with temporary_settings(client):
             yield
         open_installation.cache_clear()
