@@ -40,8 +40,10 @@ _COUNT_BUCKETS = text(
     " USING (period, slice) GROUP BY b.period ORDER BY b.period"
 )
 _CLOSE_BUCKETS = text(
-    "UPDATE buckets SET closed_at = coalesce(closed_at, :at), dirty_at = NULL"
-    " WHERE period = :period"
+    "WITH locked AS (SELECT period, slice FROM buckets WHERE period = :period"
+    "  ORDER BY slice FOR NO KEY UPDATE)"
+    " UPDATE buckets b SET closed_at = coalesce(b.closed_at, :at), dirty_at = NULL FROM locked l"
+    " WHERE (b.period, b.slice) = (l.period, l.slice)"
 )
 _DELETE_KEYS = text(
     "DELETE FROM data_keys WHERE key_id IN"
@@ -159,7 +161,7 @@ def advance_bucket(connection: Connection, period: str, place: int, generation: 
 
 
 def close_buckets(connection: Connection, period: str, at: datetime) -> None:
-    """Close a period's buckets: no key is made in them any more."""
+    """Close a period's buckets: no key is made in them any more; they are locked in order."""
     connection.execute(_CLOSE_BUCKETS, {"period": period, "at": at})
 
 
