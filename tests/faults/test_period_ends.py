@@ -1,7 +1,6 @@
 """The end of an expiry period: final for all of them, and nobody held goes (T10, T15, T23)."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -11,9 +10,8 @@ from uuid import UUID
 import pytest
 from dying import dying_at
 from everything import count_opening, rows_of, values_of
-from house import NOW, TESTER, ZONE, Site, copied, destroy, founded, plan_all, take_in
+from house import NOW, TESTER, ZONE, Site, copied, destroy, plan_all, take_in
 from racing import (
-    accept_all,
     contract,
     contracts_file,
     errors,
@@ -64,15 +62,6 @@ STEPS = (
     "period:keys-deleted",
     "period:keys:destroyed:before-commit",
 )
-
-
-@pytest.fixture
-def site(
-    _templates: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
-    accept_all(monkeypatch)
-    with founded(_templates, tmp_path) as made:
-        yield made
 
 
 def purge(custody: Custody) -> None:

@@ -9,10 +9,9 @@ from uuid import UUID
 
 import pytest
 from fingerprint import fingerprint
-from house import TESTER, Site, copied, destroy, founded, take_in
+from house import TESTER, Site, copied, destroy, take_in
 from racing import (
     SAME_QUARTER,
-    accept_all,
     contract,
     contracts_file,
     errors,
@@ -54,15 +53,6 @@ from custody.errors import RefusedError
 from custody.seal import SealInvalidError
 
 RACES = 40
-
-
-@pytest.fixture
-def site(
-    _templates: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
-    accept_all(monkeypatch)
-    with founded(_templates, tmp_path) as site:
-        yield site
 
 
 @pytest.fixture

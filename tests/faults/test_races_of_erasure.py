@@ -8,10 +8,9 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from house import TESTER, founded, take_in
+from house import TESTER, Site, take_in
 from racing import (
     SAME_QUARTER,
-    accept_all,
     claimed_plan,
     contract,
     contracts_file,
@@ -38,7 +37,6 @@ from custody.database.engine import transaction
 from custody.database.holds import holds_on
 from custody.database.ledger import read_entries, read_head
 from custody.database.plans import planned_records
-from custody.embedded.postgres import EmbeddedPostgres
 from custody.errors import RefusedError
 from custody.seal import SealInvalidError
 
@@ -47,11 +45,8 @@ DUE = date(2015, 3, 2)
 
 
 @pytest.fixture
-def custody(
-    _templates: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Custody]:
-    accept_all(monkeypatch)
-    with founded(_templates, tmp_path) as site, site.opened(chunk_rows=500) as custody:
+def custody(site: Site) -> Iterator[Custody]:
+    with site.opened(chunk_rows=500) as custody:
         yield custody
 
 

@@ -1,19 +1,18 @@
 """Re-encryption: all ends under the policy's suite, readers never notice, nothing is lost."""
 
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 from dying import dying_at
 from everything import values_of
-from house import TESTER, Site, destroy, founded, plan_all, take_in
+from house import TESTER, Site, destroy, plan_all, take_in
 from racing import (
     SAME_QUARTER,
-    accept_all,
     errors,
     race,
     settled_contracts,
@@ -34,25 +33,23 @@ from custody.acts.turning import turn_keys
 from custody.acts.verify import verify_installation
 from custody.database import records
 from custody.database.engine import transaction
-from custody.embedded.postgres import EmbeddedPostgres
 from custody.errors import UsageError
 from custody.identifiers import RECORD, show_id
 from custody.record import encode_payload
 from custody.seal import SealInvalidError
 from custody.suites import AES_256_GCM, AES_256_GCM_SIV, SM4_GCM, SUITES, Suite, SuiteRetiredError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PEOPLE, READERS, PLANTED = 60, 4, 20
 
 
 @pytest.fixture
-def site(
-    _templates: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
-    accept_all(monkeypatch)
+def site(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(rekeying, "CHUNK_CUSTOMERS", 7)
     monkeypatch.setattr(rekeying.rekey_chunk, "__defaults__", (7,))
-    with founded(_templates, tmp_path) as made:
-        yield made
+    return site
 
 
 @pytest.fixture

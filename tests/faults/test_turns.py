@@ -1,7 +1,6 @@
 """Turning keys: erasures become final and nobody else loses a key, killed or raced (T10, T23)."""
 
 import shutil
-from collections.abc import Iterator
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -9,10 +8,9 @@ from pathlib import Path
 import pytest
 from dying import Killed, dying_at
 from everything import count_opening, rows_of, values_of
-from house import TESTER, Site, copied, destroy, founded, plan_all, take_in
+from house import TESTER, Site, copied, destroy, plan_all, take_in
 from racing import (
     SAME_QUARTER,
-    accept_all,
     claimed_plan,
     contract,
     contracts_file,
@@ -52,15 +50,6 @@ STEPS = (
     "turn:keys-destroyed",
     "key:turn:completed:before-commit",
 )
-
-
-@pytest.fixture
-def site(
-    _templates: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
-    accept_all(monkeypatch)
-    with founded(_templates, tmp_path) as made:
-        yield made
 
 
 def test_after_an_erasure_and_a_turn_no_copy_of_both_databases_opens_it(
