@@ -41,10 +41,11 @@ def rekey_places(custody: Custody, actor: Actor) -> Iterator[int]:
                 break
             changes = [(one, _again(custody, one)) for one in stray]
             with transaction(custody.data) as connection:
-                put_in_place(connection, changes)
-                facts = {"suite": custody.suite.name, "place": place, "seals": len(changes)}
-                record(connection, custody, actor, "place:seals:renewed", facts)
-            yield len(changes)
+                seals = put_in_place(connection, changes)
+                if seals:
+                    facts = {"suite": custody.suite.name, "place": place, "seals": seals}
+                    record(connection, custody, actor, "place:seals:renewed", facts)
+            yield seals
 
 
 def _again(custody: Custody, one: PlacedSeal) -> bytes | None:

@@ -12,13 +12,22 @@ from custody.record import RecordRow
 from custody.seal import HEADER_BYTES, MAGIC, VERSION
 from custody.suites import TAG_BYTES, Suite
 
-# What begins as a seal does, names its record's key and is long enough; 0 is anything else.
-_SUITE: Final = (
-    f"CASE WHEN length(c.sealed) >= {HEADER_BYTES + TAG_BYTES}"
-    f" AND get_byte(c.sealed, 0) = {MAGIC} AND get_byte(c.sealed, 1) = {VERSION}"
-    " AND substring(c.sealed FROM 5 FOR 16) = uuid_send(r.key_id)"
-    " THEN get_byte(c.sealed, 2) ELSE 0 END"
-)
+
+def suite_in(column: str, key_id: str = "") -> str:
+    """Return the SQL for the suite that the seal in a column names.
+
+    What is too short for a seal, does not begin as one, or names another key than the column
+    ``key_id`` has, if that is given, counts as suite 0.
+    """
+    its_key = f" AND substring({column} FROM 5 FOR 16) = uuid_send({key_id})" if key_id else ""
+    return (
+        f"CASE WHEN length({column}) >= {HEADER_BYTES + TAG_BYTES}"
+        f" AND get_byte({column}, 0) = {MAGIC} AND get_byte({column}, 1) = {VERSION}{its_key}"
+        f" THEN get_byte({column}, 2) ELSE 0 END"
+    )
+
+
+_SUITE: Final = suite_in("c.sealed", "r.key_id")
 _EACH: Final = (
     " FROM records r CROSS JOIN LATERAL (VALUES ('general', r.general),"
     " ('sensitive', r.sensitive), ('secret', r.secret)) c (level, sealed)"

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
-from custody.seal import HEADER_BYTES, MAGIC, VERSION
-from custody.suites import TAG_BYTES, Suite
+from custody.database.sealed import suite_in
+from custody.suites import Suite
 
 DOCUMENT: Final = "document"
 INTAKE: Final = "intake"
@@ -29,19 +29,10 @@ _WHERE: Final[Mapping[str, tuple[str, str, str, str, str]]] = {
 }
 
 
-def _suite(column: str) -> str:
-    """Return the suite that a seal names; 0 is anything that is no seal."""
-    return (
-        f"CASE WHEN length({column}) >= {HEADER_BYTES + TAG_BYTES}"
-        f" AND get_byte({column}, 0) = {MAGIC} AND get_byte({column}, 1) = {VERSION}"
-        f" THEN get_byte({column}, 2) ELSE 0 END"
-    )
-
-
 def _count(place: str) -> TextClause:
     table, _, _, _, column = _WHERE[place]
     return text(
-        f"SELECT {_suite(column)} AS suite, count(*) AS seals FROM {table}"  # noqa: S608 - our own names
+        f"SELECT {suite_in(column)} AS suite, count(*) AS seals FROM {table}"  # noqa: S608 - our own names
         f" WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY 1"
     )
 
@@ -50,8 +41,8 @@ def _stray(place: str) -> TextClause:
     table, identifier, number, owner, column = _WHERE[place]
     return text(
         f"SELECT {identifier} AS id, {number} AS number, {owner} AS owner, {column} AS sealed,"  # noqa: S608
-        f" {_suite(column)} AS suite FROM {table}"
-        f" WHERE {column} IS NOT NULL AND {_suite(column)} <> :suite ORDER BY 1, 2 LIMIT :most"
+        f" {suite_in(column)} AS suite FROM {table}"
+        f" WHERE {column} IS NOT NULL AND {suite_in(column)} <> :suite ORDER BY 1, 2 LIMIT :most"
     )
 
 
@@ -97,10 +88,14 @@ def stray_in(connection: Connection, place: str, suite: Suite, most: int) -> lis
     return [PlacedSeal(place=place, **row._mapping) for row in rows]
 
 
-def put_in_place(
-    connection: Connection, changes: Sequence[tuple[PlacedSeal, bytes | None]]
-) -> None:
-    """Put other bytes in the place of seals that are still what they were; None empties it."""
+def put_in_place(connection: Connection, changes: Sequence[tuple[PlacedSeal, bytes | None]]) -> int:
+    """Put other bytes in the place of seals that are still what they were; None empties it.
+
+    Returns:
+        How many there were; the others went or were changed meanwhile.
+    """
+    put = 0
     for seal, after in changes:
         row = {"id": seal.id, "number": seal.number, "before": seal.sealed, "after": after}
-        connection.execute(_PUT[seal.place], row)
+        put += connection.execute(_PUT[seal.place], row).rowcount
+    return put

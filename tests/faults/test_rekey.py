@@ -1,10 +1,10 @@
 """Re-encryption: all ends under the policy's suite, readers never notice, nothing is lost."""
 
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -23,6 +23,7 @@ from sqlalchemy import text
 from story import transaction_row
 
 from custody.acts import rekey as rekeying
+from custody.acts import rekey_places as places
 from custody.acts.consents import record_consent
 from custody.acts.context import Custody
 from custody.acts.coverage import OTHER, UNSEALED, coverage
@@ -33,14 +34,12 @@ from custody.acts.turning import turn_keys
 from custody.acts.verify import verify_installation
 from custody.database import records
 from custody.database.engine import transaction
+from custody.database.sealed_places import PLACES, PlacedSeal, stray_in
 from custody.errors import UsageError
 from custody.identifiers import RECORD, show_id
 from custody.record import encode_payload
 from custody.seal import SealInvalidError
 from custody.suites import AES_256_GCM, AES_256_GCM_SIV, SM4_GCM, SUITES, Suite, SuiteRetiredError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PEOPLE, READERS, PLANTED = 60, 4, 20
 
@@ -248,8 +247,9 @@ FACTS = {
 }
 
 
-def test_what_is_no_record_follows_too(site: Site, people: list[UUID], tmp_path: Path) -> None:
-    """Documents of consents, intake that waits, refused rows, and where batches came from."""
+@pytest.fixture
+def elsewhere(site: Site, people: list[UUID], tmp_path: Path) -> Iterator[Custody]:
+    """Return an installation to re-encrypt, with seals in every place that is no record's."""
     assert people
     with site.opened() as opened:
         record_consent(opened, TESTER, "legacy", {**FACTS, "customer_no": "K777"})
@@ -259,10 +259,34 @@ def test_what_is_no_record_follows_too(site: Site, people: list[UUID], tmp_path:
         store_chunk(opened, TESTER, batch.id, 0)
         waiting = transactions_file(tmp_path / "w.csv", [transaction_row(2, 6, SAME_QUARTER)])
         take_in(opened, waiting.source, waiting.path)
-        custody = under(opened, SM4_GCM)
-        places = {line.level for line in coverage(custody).lines if line.dataset == OTHER}
-        assert places == {"document", "intake", "quarantine", "location"}
-        assert {one.place for one in coverage(custody).stray} >= places
-        total(rekey(custody, TESTER, SM4_GCM))
-        assert whole(custody, SM4_GCM)
-        verify_installation(custody, deep=True)
+        yield under(opened, SM4_GCM)
+
+
+def test_a_seal_is_counted_by_whoever_renewed_it(
+    elsewhere: Custody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run reads a page, another renews it all, then the first comes to put its own."""
+    there = sum(one.place in PLACES for one in coverage(elsewhere).stray)
+    assert there >= len(PLACES)
+    others: list[int] = []
+
+    def overtaken(*arguments: object) -> list[PlacedSeal]:
+        found = stray_in(*arguments)
+        monkeypatch.setattr(places, "stray_in", stray_in)
+        others.extend(places.rekey_places(elsewhere, TESTER))
+        return found
+
+    monkeypatch.setattr(places, "stray_in", overtaken)
+    assert sum(places.rekey_places(elsewhere, TESTER)) == 0
+    assert sum(others) == there
+
+
+def test_what_is_no_record_follows_too(elsewhere: Custody) -> None:
+    """Documents of consents, intake that waits, refused rows, and where batches came from."""
+    custody = elsewhere
+    levels = {line.level for line in coverage(custody).lines if line.dataset == OTHER}
+    assert levels == set(PLACES)
+    assert {one.place for one in coverage(custody).stray} >= levels
+    total(rekey(custody, TESTER, SM4_GCM))
+    assert whole(custody, SM4_GCM)
+    verify_installation(custody, deep=True)
