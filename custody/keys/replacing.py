@@ -9,6 +9,7 @@ case, and no certificate claims it.
 import os
 from pathlib import Path
 
+from custody.durable import sync_folder
 from custody.steps import reached
 
 _PRIVATE = 0o600
@@ -32,7 +33,7 @@ def replace_file(path: Path, content: bytes) -> None:
     finally:
         if old is not None:
             os.close(old)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _open_old(path: Path) -> int | None:
@@ -46,11 +47,3 @@ def _overwrite(descriptor: int) -> None:
     size = os.fstat(descriptor).st_size
     os.pwrite(descriptor, os.urandom(size), 0)
     os.fsync(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
+from custody.durable import sync_folder
 from custody.errors import CustodyError
 from custody.packages.envelope import Sealed, encrypt_to
 from custody.statements import encode
@@ -85,7 +86,7 @@ def stage_manifest(place: Place, manifest: bytes, signature: bytes) -> None:
     """Write manifest and signature beside the sheet."""
     _write(place.staged / MANIFEST, manifest)
     _write(place.staged / SIGNATURE, encode(signature).encode())
-    _sync_folder(place.staged)
+    sync_folder(place.staged)
 
 
 def publish(place: Place, sha256: str) -> Path:
@@ -98,7 +99,7 @@ def publish(place: Place, sha256: str) -> Path:
         try:
             _require_file(place, place.staged / place.file, sha256)
             place.staged.rename(place.published)
-            _sync_folder(place.outbox)
+            sync_folder(place.outbox)
         except (OSError, PackageMissingError):
             # Another run may have moved it between our two looks.
             if not place.published.exists():
@@ -142,11 +143,3 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
