@@ -7,9 +7,9 @@ however many there were, for it is the key-encryption keys that are destroyed. S
    itself. 2. What is held, or falls due later by now, is sealed again in the present quarter.
 3. In one transaction, with everybody locked out of the records for that moment: the period is
    empty; its partition is dropped; it is ``closed``; the ledger states that its keys will go.
-4. In the key database its buckets are closed, so that no key is made in them again, and its data
-   keys are deleted. 5. The keystore is rotated without its key-encryption keys. 6. The ledger says
-   so.
+4. In the key database its buckets are closed, so that no key is made in them again. 5. The keystore
+   is rotated without its key-encryption keys. 6. Its data keys, noise by now, are deleted. 7. The
+   ledger says so.
 
 Killed anywhere and run again it comes to the same end; between 3 and 5 nothing lies in the period.
 """
