@@ -9,7 +9,7 @@ import pytest
 from own_databases import Databases
 from sqlalchemy import Connection, Engine, text
 
-from custody.database.buckets import add_buckets, close_buckets
+from custody.database.buckets import add_buckets, close_buckets, every_bucket
 from custody.database.engine import DatabaseError, make_engine, transaction
 
 PERIOD = "2031-01"
@@ -59,22 +59,27 @@ def deadlocks(engine: Engine, close: Callable[[Connection, str, datetime], None]
             errors.append(error)
 
     closing = threading.Thread(target=other_side)
+    deadline = time.monotonic() + 30
     try:
         with transaction(engine) as connection:
             connection.execute(_SHARE, {"slice": 0})
             closing.start()
             while not waiting(engine):
+                assert time.monotonic() < deadline, "the close does not wait for the share"
                 time.sleep(0.01)
             connection.execute(_SHARE, {"slice": 5})
     except DatabaseError as error:
         errors.append(error)
     closing.join(30)
     assert not closing.is_alive()
-    return sum(error.is_deadlock for error in errors)
+    assert all(error.is_deadlock for error in errors)
+    return len(errors)
 
 
 def test_a_close_waits_its_turn(engine: Engine) -> None:
     assert deadlocks(engine, close_buckets) == 0
+    with transaction(engine) as connection:
+        assert {one.closed_at for one in every_bucket(connection)} == {AT}
 
 
 def test_the_careless_twin_deadlocks(engine: Engine) -> None:

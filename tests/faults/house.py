@@ -132,6 +132,12 @@ def copied(server: EmbeddedPostgres, site: Site, folder: Path) -> Iterator[Site]
         shutil.rmtree(home)
 
 
+def take_keystore(site: Site, copy: Site) -> None:
+    """Give a copy the keys that its site has by now."""
+    for name in ("keystore.json", "root.key"):
+        shutil.copyfile(site.folder / name, copy.folder / name)
+
+
 def _name(url: str) -> str:
     return str(make_url(url).database)
 

@@ -1,6 +1,7 @@
 """The end of an expiry period: final for all of them, and nobody held goes (T10, T15, T23)."""
 
-import shutil
+import time
+from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -10,10 +11,8 @@ from uuid import UUID
 import pytest
 from dying import dying_at
 from everything import count_opening, rows_of, values_of
-from house import NOW, TESTER, ZONE, Site, copied, destroy, plan_all, take_in
+from house import NOW, TESTER, ZONE, Site, copied, destroy, plan_all, take_in, take_keystore
 from racing import (
-    contract,
-    contracts_file,
     errors,
     race,
     settle,
@@ -24,14 +23,15 @@ from racing import (
 from story import transaction_row
 
 from custody.acts import period_end
-from custody.acts.context import Custody
-from custody.acts.holds import add_hold, lift_hold
+from custody.acts.context import Actor, Custody
+from custody.acts.endings import finish_endings
+from custody.acts.holds import add_hold
 from custody.acts.keeping import key_standing
 from custody.acts.period_end import close_period, periods_over
 from custody.acts.store import store_chunk
 from custody.acts.subjects import ChangedMeanwhileError
 from custody.acts.verify import verify_installation
-from custody.database import records
+from custody.database import endings, periods
 from custody.database.engine import transaction
 from custody.database.periods import list_periods
 from custody.embedded.postgres import EmbeddedPostgres
@@ -39,6 +39,7 @@ from custody.errors import RefusedError, UsageError
 from custody.keys.root import RootUnavailableError
 from custody.keys.turning import PeriodClosedError
 from custody.seal import SealInvalidError
+from custody.steps import observed_by, reached
 
 RACES = 300
 DUE = date(2021, 12, 10)  # kept five years: until 10 December 2026
@@ -122,8 +123,7 @@ def test_no_copy_from_before_opens_anything_of_the_period_and_what_is_held_moved
             verify_installation(custody, deep=True)
         with copy.opened() as then:
             assert count_opening(then, in_period) == 6, "the control: with the keystore of then"
-        for name in ("keystore.json", "root.key"):
-            shutil.copyfile(site.folder / name, copy.folder / name)
+        take_keystore(site, copy)
         with copy.opened() as now:
             assert count_opening(now, in_period) == 0
     with after_the_quarter(site) as custody:
@@ -187,99 +187,156 @@ def quarters(count: int) -> list[tuple[str, date, datetime]]:
 
 
 def test_holds_and_period_ends_leave_nobody_held_behind(site: Site, tmp_path: Path) -> None:
-    """300 races hold × period end: whoever was told that a record is held still has it."""
+    """300 races hold × period end: whoever was told that a record is held still has it.
+
+    In each round an end knocks until it is let in, while holds come on all that is due but one
+    record, which is held before: so that an end has something to move while it is raced.
+    """
     rounds = quarters(10)
-    each = RACES // len(rounds)
+    each = RACES // len(rounds) + 1
     with site.opened(chunk_rows=500) as custody:
-        people = settled_contracts(custody, tmp_path, RACES)
-        rows = [transaction_row(i, 0, rounds[i // each][1]) for i in range(RACES)]
+        people = settled_contracts(custody, tmp_path, each * len(rounds))
+        rows = [transaction_row(i, 0, rounds[i // each][1]) for i in range(len(people))]
         settle(custody, transactions_file(tmp_path / "due.csv", rows))
-    wrong: list[str] = []
+    held = 0
     for turn, (period, _, after) in enumerate(rounds):
         with site.opened(lambda after=after: after) as custody:
             group = people[turn * each : (turn + 1) * each]
-            with transaction(custody.data) as connection:
-                own = {r.customer_id: r for r in records.records_of(connection, group)}
-            early = [add_hold(custody, TESTER, one, "early") for one in group]
-            for hold in early[:-1]:
-                lift_hold(custody, TESTER, hold.id)
-            # One is held, so that the end has something to move; the others race it.
-            sides = [partial(add_hold, custody, TESTER, one, "race") for one in group[:-1]]
-            end = partial(_end_with_purge, custody, period)
-            outcomes = race(turn, end, *sides)
-            wrong += [f"{period}: {error!r}" for error in errors(outcomes)]
-            left = {row.customer_id for row in rows_of(custody)}
-            wrong += [f"{one} is gone" for one in group if one not in left]
-            values_of(custody)
-            assert own
-    assert wrong == []
+            before = values_in(custody, period)
+            assert len(before) == each * (turn + 1), "and what was held moves on every quarter"
+            add_hold(custody, TESTER, group[0], "early")
+            sides = [partial(add_hold, custody, TESTER, one, "race") for one in group[1:]]
+            outcomes = race(turn, partial(end_when_let_in, custody, period), *sides)
+            assert errors(outcomes) == []
+            held += len(sides)
+            left = values_of(custody)
+            assert {one: left.get(one) for one in before} == before
+            assert state_of(custody, period) == "closed"
+            assert values_in(custody, period) == {}
+    assert held == RACES
     with site.opened(lambda: rounds[-1][2]) as custody:
-        assert unsound(custody, RACES) == []
+        assert unsound(custody, len(people)) == []
 
 
-def _end_with_purge(custody: Custody, period: str) -> None:
+def values_in(custody: Custody, period: str) -> dict[UUID, object]:
+    """Return the values of the records that lie in a period."""
+    inside = {row.id for row in rows_of(custody) if row.period == period}
+    return {key: one for key, one in values_of(custody).items() if key in inside}
+
+
+def state_of(custody: Custody, period: str) -> str:
+    with transaction(custody.data) as connection:
+        return list_periods(connection)[period]
+
+
+def end_when_let_in(custody: Custody, period: str) -> None:
+    """End a period as soon as all that is due in it is held or gone."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            close_period(custody, TESTER, period)
+        except RefusedError as refused:
+            if time.monotonic() > deadline or refused.reasons[0].code != "period_not_empty":
+                raise
+        else:
+            return
+
+
+def hold_behind_the_last_look(custody: Custody, people: list[UUID]) -> str:
+    """Have a period end with one record held and one due, which is held behind the end's look.
+
+    Returns:
+        What became of the end.
+    """
+    for one in people[2:]:
+        destroy(custody, plan_all(custody, one))
+    add_hold(custody, TESTER, people[0], "case 10")
+
+    def hold(step: str) -> None:
+        if step == "period:moved-on":
+            add_hold(custody, TESTER, people[1], "case 11")
+
     try:
-        close_period(custody, TESTER, period)
+        with observed_by(hold):
+            close_period(custody, TESTER, PERIOD)
     except RefusedError:
-        return  # not yet all held: nothing was destroyed
+        return "refused"
+    return "ended"
+
+
+def test_a_hold_behind_the_last_look_keeps_its_record(site: Site, people: list[UUID]) -> None:
+    with after_the_quarter(site) as custody:
+        before = values_of(custody)
+        assert hold_behind_the_last_look(custody, people) == "refused"
+        left = values_of(custody)
+        assert left == {key: before[key] for key in left}
+        assert {row.customer_id for row in rows_of(custody) if row.period == PERIOD} == {
+            *people[:2]
+        }
 
 
 def test_a_careless_end_takes_what_was_held_in_between(
     site: Site, people: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The naive twin: it looks once, and destroys the keys without looking again."""
+    """The naive twin: it tells nobody, looks once at who is held, and takes what else is due."""
+
+    def looks_once(custody: Custody, actor: Actor, period: str, last_day: date) -> None:
+        with transaction(custody.data) as connection:
+            left = periods.records_left(connection, period, last_day, 500)
+            held = [one for one in left if one.held]
+            ids = [one.id for one in held]
+            endings.end_keys_of_records(connection, ids, "rebased", custody.now())
+        finish_endings(custody, actor, [one.customer_id for one in held])
+        reached("period:moved-on")
+
+    monkeypatch.setattr(period_end, "_begin", lambda *_: None)
+    monkeypatch.setattr(period_end, "_move_on", looks_once)
+    monkeypatch.setattr(period_end, "_drop", lambda *_: [])
     with after_the_quarter(site) as custody:
-        victims = people[:1]
-        for one in people[1:]:
-            destroy(custody, plan_all(custody, one))
-        careful = period_end._drop
-
-        def careless(*_: object) -> list[object]:
-            return []
-
-        monkeypatch.setattr(period_end, "_move_on", lambda *_: None)
-        monkeypatch.setattr(period_end, "_drop", careless)
-        add_hold(custody, TESTER, victims[0], "case 10")
-        close_period(custody, TESTER, PERIOD)
-        assert careful is not careless
+        assert hold_behind_the_last_look(custody, people) == "ended"
         with pytest.raises((SealInvalidError, RootUnavailableError)):
             values_of(custody)
 
 
 def test_stores_and_period_ends_do_not_disturb_each_other(site: Site, tmp_path: Path) -> None:
-    """300 races store × period end: what is stored opens, in a period that is not over."""
-    rounds = quarters(10)
+    """300 races store × period end: what is stored opens, in a period that is not over.
+
+    The stores' clock is behind, as that of a process that slept through midnight.
+    """
+    rounds = quarters(30)
     each = RACES // len(rounds)
     with site.opened(chunk_rows=500) as custody:
         settled_contracts(custody, tmp_path, RACES)
-        # Somebody has a key in every period, so that it exists.
-        rows = [transaction_row(i, 0, day) for i, (_, day, _) in enumerate(rounds)]
-        settle(custody, transactions_file(tmp_path / "first.csv", rows))
+    came_to = Counter[str]()
     for turn, (period, day, after) in enumerate(rounds):
-        numbers = range(turn * each, (turn + 1) * each)
-        rows = [transaction_row(i, 9, day) for i in numbers]
-        file = transactions_file(tmp_path / f"{period}.csv", rows)
         before = datetime.combine(day.replace(year=day.year + 5), NOW.timetz())
+        rows = [transaction_row(turn * each + i, 9, day) for i in range(each)]
         with site.opened(lambda at=before: at, chunk_rows=1) as early:
+            # Somebody has a key in the period, so that there is something to end.
+            first = [transaction_row(turn, 0, day)]
+            settle(early, transactions_file(tmp_path / f"{period}-first.csv", first))
+            file = transactions_file(tmp_path / f"{period}.csv", rows)
             batch = take_in(early, file.source, file.path)
             late = replace(early, clock=lambda at=after: at)
-            destroy(late, plan_all(late))
-            sides = [
+            purge(late)
+            stores = [
                 partial(store_chunk, early, TESTER, batch.id, number)
                 for number in range(batch.chunks)
             ]
             end = partial(close_period, late, TESTER, period)
-            outcomes = race(turn, end, *sides)
-            # The stores' clock is behind: theirs is refused until it is not.
-            behind = (RefusedError, PeriodClosedError, ChangedMeanwhileError)
-            assert errors(outcomes, *behind) == []
+            ended, *stored = race(turn, end, *stores, head_start=0.3)
+            assert errors([ended], RefusedError) == []
+            assert errors(stored, PeriodClosedError, ChangedMeanwhileError) == []
+            came_to["ended" if ended.error is None else "not ended"] += 1
+            came_to.update("stored" if one.error is None else "not stored" for one in stored)
             for number in range(batch.chunks):
                 store_chunk(late, TESTER, batch.id, number)
             values_of(late)
-            destroy(late, plan_all(late))
+            purge(late)
             close_period(late, TESTER, period)
-            with transaction(late.data) as connection:
-                assert list_periods(connection)[period] == "closed"
+            assert state_of(late, period) == "closed"
+    assert min(came_to[one] for one in ("ended", "not ended", "stored", "not stored")) > 0
+    assert came_to["stored"] + came_to["not stored"] == RACES
     with site.opened(lambda: rounds[-1][2] + timedelta(days=1)) as custody:
         assert unsound(custody, RACES) == []
 
@@ -287,9 +344,10 @@ def test_stores_and_period_ends_do_not_disturb_each_other(site: Site, tmp_path: 
 def test_contracts_go_on(site: Site, tmp_path: Path) -> None:
     """What has no clock yet lies in no quarter, and no end of one touches it."""
     with site.opened() as custody:
-        file = contracts_file(tmp_path / "c.csv", [contract(index) for index in range(3)])
-        settle(custody, file)
-        before = values_of(custody)
-        assert {row.period for row in rows_of(custody)} == {"open"}
+        settled_contracts(custody, tmp_path, 3, DUE)
+        contracts = values_in(custody, "open")
+        assert len(contracts) == len(values_in(custody, PERIOD)) == 3
     with after_the_quarter(site) as custody:
-        assert values_of(custody) == before
+        purge(custody)
+        assert close_period(custody, TESTER, PERIOD).destroyed > 0
+        assert values_of(custody) == contracts

@@ -1,7 +1,8 @@
 """Re-encryption: all ends under the policy's suite, readers never notice, nothing is lost."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from custody.acts import rekey_places as places
 from custody.acts.consents import record_consent
 from custody.acts.context import Custody
 from custody.acts.coverage import OTHER, UNSEALED, coverage
-from custody.acts.rekey import rekey, rekey_chunk, total
+from custody.acts.rekey import RekeyReceipt, rekey, rekey_chunk, total
 from custody.acts.sealing import open_records
 from custody.acts.store import store_chunk
 from custody.acts.turning import turn_keys
@@ -72,38 +73,44 @@ def whole(custody: Custody, suite: Suite) -> bool:
     return found.is_whole
 
 
-def reading(custody: Custody, expected: object, stop: threading.Event, wrong: list[str]) -> None:
-    """Read everything again and again, and note what fails or differs."""
-    while True:
+@contextmanager
+def readers_of(custody: Custody, expected: object) -> Iterator[list[str]]:
+    """Have four readers read everything again and again during the block; yield what they saw."""
+    stop, seen = threading.Event(), list[str]()
+    readers = [
+        threading.Thread(target=_read, args=(custody, expected, stop, seen)) for _ in range(READERS)
+    ]
+    for one in readers:
+        one.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        for one in readers:
+            one.join()
+
+
+def _read(custody: Custody, expected: object, stop: threading.Event, seen: list[str]) -> None:
+    while not stop.is_set():
         try:
-            if values_of(custody) != expected:
-                wrong.append("a reader saw something else")
+            seen.append("the same" if values_of(custody) == expected else "something else")
         except Exception as error:  # noqa: BLE001 - the test judges it
-            wrong.append(repr(error))
-        if stop.is_set():
-            return
+            seen.append(repr(error))
 
 
 def test_from_suite_to_suite_while_four_readers_read(site: Site, people: list[UUID]) -> None:
     with site.opened() as custody:
-        before, stop, wrong = values_of(custody), threading.Event(), list[str]()
-        readers = [
-            threading.Thread(target=reading, args=(custody, before, stop, wrong))
-            for _ in range(READERS)
-        ]
-        for one in readers:
-            one.start()
-        for suite in (SM4_GCM, AES_256_GCM_SIV, AES_256_GCM):
-            there = under(custody, suite)
-            assert not whole(there, suite)
-            done = total(rekey(there, TESTER, suite))
-            assert done.records == len(before) == 2 * len(people)
-            assert whole(there, suite)
-            assert total(rekey(there, TESTER, suite)).seals == 0, "again finds nothing to do"
-        stop.set()
-        for one in readers:
-            one.join()
-        assert wrong == []
+        before = values_of(custody)
+        with readers_of(custody, before) as seen:
+            for suite in (SM4_GCM, AES_256_GCM_SIV, AES_256_GCM):
+                there = under(custody, suite)
+                assert not whole(there, suite)
+                done = total(rekey(there, TESTER, suite))
+                assert done.records == len(before) == 2 * len(people)
+                assert whole(there, suite)
+                assert total(rekey(there, TESTER, suite)).seals == 0, "again finds nothing to do"
+        assert set(seen) == {"the same"}
+        assert len(seen) > 3 * READERS
         assert values_of(custody) == before
         verify_installation(custody, deep=True)
 
@@ -220,22 +227,35 @@ def test_killed_twice_and_run_again_it_comes_to_the_same(
         assert values_of(custody) == before
 
 
+def erase(custody: Custody, customer: UUID) -> None:
+    destroy(custody, plan_all(custody, customer))
+
+
+def everything_under(custody: Custody, suite: Suite) -> RekeyReceipt:
+    return total(rekey(custody, TESTER, suite))
+
+
 def test_erasures_turns_and_rekeying_do_not_disturb_each_other(
     site: Site, people: list[UUID]
 ) -> None:
+    """In each round everything goes from one suite to the other, and every bucket turns."""
     with site.opened() as opened:
-        custody, wrong = under(opened, SM4_GCM), list[str]()
+        wrong = list[str]()
         for index, customer in enumerate(people[:30]):
-            sides: tuple[Callable[[], object], ...] = (
-                lambda one=customer: destroy(custody, plan_all(custody, one)),
-                lambda: total(rekey(custody, TESTER, SM4_GCM)),
-                partial(turn_keys, custody, TESTER),
+            suite = (SM4_GCM, AES_256_GCM)[index % 2]
+            custody = under(opened, suite)
+            erasing, rekeying_, turning = race(
+                index,
+                partial(erase, custody, customer),
+                partial(everything_under, custody, suite),
+                partial(turn_keys, custody, TESTER, everything=True),
             )
-            outcomes = race(index, *sides)
-            wrong += [f"{index}: {error!r}" for error in errors(outcomes)]
+            wrong += [f"{index}: {error!r}" for error in errors([erasing, rekeying_, turning])]
+            assert rekeying_.value.seals >= 2 * (PEOPLE - index - 1)
+            assert turning.value.keys > 0
+            assert whole(custody, suite)
         assert wrong == []
         assert unsound(custody, PEOPLE) == []
-        assert whole(custody, SM4_GCM)
         assert len(values_of(custody)) == 2 * (PEOPLE - 30)
 
 
