@@ -73,6 +73,16 @@ def processes_of(home: Path) -> dict[int, str]:
     return found
 
 
+def told_to_processes(home: Path) -> dict[int, bytes]:
+    """Return the command line and environment of every process that uses the home."""
+    told = {}
+    for number in processes_of(home):
+        with suppress(OSError):  # it ended meanwhile
+            parts = [Path(f"/proc/{number}/{part}").read_bytes() for part in ("cmdline", "environ")]
+            told[number] = b"\0".join(parts)
+    return told
+
+
 def wait_until_none_is_left(home: Path, seconds: float = 20) -> dict[int, str]:
     """Return what is still running after the time, at best nothing."""
     deadline = time.monotonic() + seconds

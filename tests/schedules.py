@@ -1,10 +1,14 @@
 """Ask a Prefect server for the runs that a schedule is to make, through its HTTP API only."""
 
+import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from custody.embedded import http
 from custody.embedded.access import authorization
@@ -23,6 +27,23 @@ class Api:
     def ask(self, path: str, body: object = None) -> Any:
         allowed = authorization(Home.open(self.home), self.url, os.environ)
         return http.ask(self.url, path, body, authorization=allowed)
+
+
+def call(
+    api_url: str, method: str, path: str, headers: Mapping[str, str], body: object = None
+) -> tuple[int, bytes]:
+    """Return the status and the text of an answer, whatever they are."""
+    where = urlsplit(api_url)
+    connection = HTTPConnection(str(where.hostname), where.port, timeout=30)
+    sent = None if body is None else json.dumps(body)
+    try:
+        connection.request(
+            method, where.path + path, sent, {"Content-Type": "application/json", **headers}
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
 
 
 def deploy_cron(api: Api, name: str, cron: str = "0 2 * * *") -> str:

@@ -4,7 +4,6 @@ Nothing here imports Prefect: what a run is and what became of it is read as any
 access to the API would read it, and from custody's own ledger.
 """
 
-import http.client
 import json
 import os
 import shutil
@@ -17,10 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from owners import wait_until_none_is_left
-from schedules import Api
+from schedules import Api, call
 
 from config.settings import Settings
 from custody.acts.context import Actor
@@ -69,17 +67,9 @@ class Firm:
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Ask Prefect's API and return the status and the answer."""
-        where = urlsplit(self.address["api"])
-        connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=30)
-        sent = None if body is None else json.dumps(body)
-        try:
-            headers = {"Content-Type": "application/json", "Authorization": self.authorization}
-            connection.request(method, where.path + path, sent, headers)
-            answer = connection.getresponse()
-            text = answer.read()
-        finally:
-            connection.close()
-        return answer.status, json.loads(text) if text else None
+        allowed = {"Authorization": self.authorization}
+        status, text = call(self.address["api"], method, path, allowed, body)
+        return status, json.loads(text) if text else None
 
     def ask(self, path: str, body: object = None) -> Any:
         """Return the answer to a GET, or to a POST when there is a body."""

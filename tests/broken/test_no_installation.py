@@ -8,10 +8,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from owners import processes_of, wait_until_none_is_left
+from owners import told_to_processes, wait_until_none_is_left
 
 COMMAND = (sys.executable, "-m", "custody.cli.main")
 
@@ -49,19 +50,38 @@ def test_the_doctor_makes_nothing_either(home: Path) -> None:
     assert not home.exists()
 
 
-@pytest.mark.slow
-def test_up_does_not_outlive_what_it_started(home: Path) -> None:
+@contextmanager
+def going_up(home: Path, *more: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """Start ``custody up`` for a block, whatever happens in it."""
     started = subprocess.Popen(
-        (*COMMAND, "up", "--no-worker", "--json"),
+        (*COMMAND, "up", "--no-worker", "--json", *more),
         env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
-    while not (home / "run" / "up.pid").exists():
+    try:
+        yield started
+    finally:
+        if started.poll() is None:
+            started.send_signal(signal.SIGINT)
+            started.communicate(timeout=60)
+
+
+def wait_for(file: Path, started: "subprocess.Popen[bytes]") -> None:
+    """Wait until a starting command has made a file."""
+    deadline = time.monotonic() + 90
+    while not file.exists():
         assert started.poll() is None
+        assert time.monotonic() < deadline, file
         time.sleep(0.1)
-    os.kill(server_of(home), signal.SIGKILL)
-    out, _ = started.communicate(timeout=60)
+
+
+@pytest.mark.slow
+def test_up_does_not_outlive_what_it_started(home: Path) -> None:
+    with going_up(home) as started:
+        wait_for(home / "run" / "up.pid", started)
+        os.kill(server_of(home), signal.SIGKILL)
+        out, _ = started.communicate(timeout=60)
     assert started.returncode == 1
     assert b"prefect ended while it was needed" in out
     assert wait_until_none_is_left(home) == {}
@@ -71,24 +91,16 @@ def server_of(home: Path) -> int:
     """Return the process of Prefect's server, which is not its warden."""
     (found,) = (
         number
-        for number in processes_of(home)
-        if Path(f"/proc/{number}/cmdline").read_bytes().endswith(b"\0prefect\0server\0start\0")
-        and b"warden" not in Path(f"/proc/{number}/cmdline").read_bytes()
+        for number, told in told_to_processes(home).items()
+        if b"\0prefect\0server\0start\0" in told and b"warden" not in told.partition(b"\0\0")[0]
     )
     return found
 
 
 def test_ctrl_c_is_one_json_document_too(home: Path) -> None:
-    started = subprocess.Popen(
-        (*COMMAND, "up", "--no-worker", "--json", "--debug"),
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert started.stderr is not None
-    while not (home / "run" / "up.lock").exists():
-        assert started.poll() is None, started.stderr.read()
-    started.send_signal(signal.SIGINT)
-    out, _ = started.communicate(timeout=60)
+    with going_up(home, "--debug") as started:
+        wait_for(home / "run" / "up.lock", started)
+        started.send_signal(signal.SIGINT)
+        out, _ = started.communicate(timeout=60)
     assert started.returncode == 130
     assert json.loads(out)["error"]["code"] == "interrupted"

@@ -17,6 +17,14 @@ def customers(firm: Firm) -> str:
     return "insurance_service"
 
 
+@pytest.fixture
+def customer(firm: Firm, customers: str) -> str:
+    """Return one of the five."""
+    assert customers
+    known = ("--reference", "customer_no=K900003", "--source", "legacy_customers")
+    return str(firm.do("customer", "find", *known)["customer"])
+
+
 @pytest.fixture(scope="module")
 def business(firm: Firm) -> str:
     return firm.login("王", "business")
@@ -138,12 +146,8 @@ def test_who_left_is_refused(firm: Firm, customers: str) -> None:
     assert "staff_inactive" in codes(told)
 
 
-def test_a_plan_of_the_future_is_not_applied_to_real_people(firm: Firm, customers: str) -> None:
-    assert customers
+def test_a_plan_of_the_future_is_not_applied_to_real_people(firm: Firm, customer: str) -> None:
     ahead = (date.today() + timedelta(days=4000)).isoformat()  # noqa: DTZ011 - far enough
-    customer = firm.do(
-        "customer", "find", "--reference", "customer_no=K900003", "--source", "legacy_customers"
-    )["customer"]
     event = firm.do("event", customer, "relationship_ended", "--on", "2026-02-01")
     assert event["records"] == 1
     plan = firm.do("destroy", "plan", "--as-of", ahead)
@@ -151,21 +155,13 @@ def test_a_plan_of_the_future_is_not_applied_to_real_people(firm: Firm, customer
     assert "plan_in_future" in codes(firm.refuse(3, "destroy", "apply", plan["plan"]))
 
 
-def test_an_event_of_tomorrow_has_not_happened(firm: Firm, customers: str) -> None:
-    assert customers
-    customer = firm.do(
-        "customer", "find", "--reference", "customer_no=K900003", "--source", "legacy_customers"
-    )["customer"]
+def test_an_event_of_tomorrow_has_not_happened(firm: Firm, customer: str) -> None:
     ahead = (date.today() + timedelta(days=2)).isoformat()  # noqa: DTZ011 - in any zone
     told = firm.refuse(2, "event", customer, "relationship_ended", "--on", ahead)
     assert "once it has happened" in told["error"]["message"]
 
 
-def test_the_reason_of_a_hold_holds_nobodys_number(firm: Firm, customers: str) -> None:
-    assert customers
-    customer = firm.do(
-        "customer", "find", "--reference", "customer_no=K900003", "--source", "legacy_customers"
-    )["customer"]
+def test_the_reason_of_a_hold_holds_nobodys_number(firm: Firm, customer: str) -> None:
     reason = "court case of 11010519491231002X"
     told = json.dumps(firm.refuse(2, "hold", "add", customer, "--reason", reason))
     assert "11010519491231002X" not in told

@@ -20,6 +20,7 @@ from uuid import UUID
 import psycopg
 import pyrage
 import pytest
+from dying import Killed
 from own_databases import Databases
 from people_house import (
     CHEAP,
@@ -380,10 +381,6 @@ def test_without_a_ledger_entry_no_package_is_published(house: House, databases:
         assert not list(house.custody.outbox.glob("req_*"))
         assert request_state(house.custody, request_id)[1] == "approved"
     assert deliver(house.custody, SHELL, request_id).rows == 1
-
-
-class Killed(BaseException):
-    """The process dies here."""
 
 
 def test_killed_anywhere_and_run_again_it_is_delivered_once(

@@ -175,6 +175,7 @@ def test_neither_root_nor_secrets_are_kept_longer_than_a_minute(
     other.add([KEK])
     other.secret(KEK)
     place.opened().rotate([KEK])
+    assert keystores.CACHE_SECONDS <= 60
     assert other.secret(KEK), "for a minute it may still be there"
     monkeypatch.setattr(keystores, "CACHE_SECONDS", 0.0)
     with pytest.raises(EntryMissingError):
@@ -190,9 +191,12 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("turn", [1, 2, 3, 4])
+PASSINGS = [(step, 1) for step in STEPS] + [("replace:renamed", more) for more in (2, 3, 4)]
+
+
+@pytest.mark.parametrize(("step", "turn"), PASSINGS)
 def test_killed_at_any_step_twice_no_key_is_lost(place: Place, step: str, turn: int) -> None:
+    """Files are replaced up to four times in a rotation, by the provider of the root."""
     store = place.opened()
     store.add([KEK, "kek/open/1/1"])
     before = secrets_of(store)
@@ -202,8 +206,7 @@ def test_killed_at_any_step_twice_no_key_is_lost(place: Place, step: str, turn: 
         left = secrets_of(place.opened())
         assert left.items() <= before.items()
         assert before.keys() - left.keys() <= {KEK}
-        if not death.came:
-            break
+        assert death.came or turn > 1
     place.opened().rotate([KEK])
     store = place.opened()
     assert secrets_of(store) == {name: one for name, one in before.items() if name != KEK}
@@ -223,13 +226,25 @@ def test_a_careless_rotation_loses_every_key(place: Place) -> None:
 
 def test_no_key_bytes_stand_in_any_error(place: Place) -> None:
     store = place.opened()
-    secrets, told = [one.hex() for one in secrets_of(store).values()], []
+    secrets, told = list(secrets_of(store).values()), []
+    if place.provider().kind == KeyFileProvider.kind:
+        secrets.append(bytes.fromhex((place.folder / "root").read_text().split()[1]))
     place.file.write_text(json.dumps({**place.document(), "installation": uuid4().hex}))
     for attempt in (lambda: place.opened().secret("search"), lambda: store.secret("nothing")):
         with pytest.raises(RootUnavailableError) as failure:
             attempt()
-        told.append(f"{failure.value!r} {failure.value} {failure.value.__cause__}")
-    assert not any(secret in text for secret in secrets for text in told)
+        told.append(everything_told(failure.value))
+    for secret in secrets:
+        assert not any(shown in text for shown in (secret.hex(), repr(secret)) for text in told)
+
+
+def everything_told(error: BaseException | None) -> str:
+    """Return all that an error and those behind it say, as a traceback would show them."""
+    told = ""
+    while error is not None:
+        told += f"{error!r} {error} {getattr(error, '__notes__', '')}"
+        error = error.__cause__ or error.__context__
+    return told
 
 
 def test_a_token_that_hangs_fails_closed_within_three_seconds(
@@ -239,13 +254,15 @@ def test_a_token_that_hangs_fails_closed_within_three_seconds(
     store = Keystore(tmp_path / "store", TokenProvider(token))
     store.add([KEK])
     hanging = Event()
-    monkeypatch.setattr(tokens, "_keys", lambda *_: hanging.wait(20))
+    assert tokens.PATIENCE_SECONDS <= 3
+    monkeypatch.setattr(tokens, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(tokens, "_keys", lambda *_: hanging.wait(60))
     began = time.monotonic()
     with pytest.raises(RootUnavailableError, match="does not answer"):
         store.secret(KEK)
     took = time.monotonic() - began
     hanging.set()
-    assert 2.5 < took < 3.5
+    assert 0.4 < took < 20, "the module itself would have taken a minute"
 
 
 @pytest.mark.parametrize("broken", ["module", "label", "pin"])
@@ -253,12 +270,12 @@ def test_a_token_that_cannot_be_opened_says_so_and_no_more(
     tmp_path: Path, token: TokenPlace, broken: str
 ) -> None:
     create_keystore(tmp_path / "store", uuid4(), TokenProvider(token))
-    wrong = replace(token, **{broken: Path("/nowhere.so") if broken == "module" else "0000"})
+    wrong = replace(token, **{broken: Path("/nowhere.so") if broken == "module" else "a-wrong-one"})
     with pytest.raises(RootUnavailableError) as failure:
         Keystore(tmp_path / "store", TokenProvider(wrong))
-    told = f"{failure.value!r} {failure.value.__context__!r}"
-    assert token.pin not in told
-    assert str(token.module) not in told
+    told = everything_told(failure.value)
+    assert wrong.pin not in told
+    assert str(wrong.module) not in told
 
 
 def test_a_tokens_root_never_leaves_it(token: TokenPlace) -> None:
