@@ -5,9 +5,9 @@ before it was touched, which text was signed, which act was done and when. What 
 not say counts against it. The articles are those of the PIPL.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +19,7 @@ RECIPIENT: Final = "recipient"
 GUARDIAN: Final = "guardian"
 # Without one of these nothing of the purpose may go on.
 CARRYING: Final = (PURPOSE, GUARDIAN)
+FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 EXPLICIT_ACTS: Final = frozenset({"tick", "signature", "confirmation"})
 UNTOUCHED: Final = "unchecked"
 PRE_TICKED: Final = "checked"
@@ -107,10 +108,15 @@ def recipient_reasons(
     return tuple(sorted(_against_kind(consents, RECIPIENT, recipient, processing, notices)))
 
 
-def withdrawn_purposes(consents: Iterable[Consent], at: datetime) -> frozenset[str]:
+def withdrawn_purposes(consents: Collection[Consent], at: datetime) -> dict[str, datetime]:
     """Return the purposes a subject withdrew from and did not consent to again by ``at``.
 
-    A child's guardian withdraws for the child (art. 31).
+    A child's guardian withdraws for the child (art. 31). Whoever consents afterwards, without the
+    guardian, has grown up: what is stored from then on was taken in on that consent, for a child
+    would have been refused; what was there before still lacks the guardian's.
+
+    Returns:
+        For each purpose, the instant before which stored records have lost their basis.
     """
     given: dict[tuple[str, str], datetime] = {}
     ended: dict[tuple[str, str], datetime] = {}
@@ -121,7 +127,18 @@ def withdrawn_purposes(consents: Iterable[Consent], at: datetime) -> frozenset[s
         given[which] = max(consent.given_at, given.get(which, consent.given_at))
         if consent.withdrawn_at is not None and consent.withdrawn_at <= at:
             ended[which] = max(consent.withdrawn_at, ended.get(which, consent.withdrawn_at))
-    return frozenset(which[0] for which, end in ended.items() if end >= given[which])
+    lost: dict[str, datetime] = {}
+    for (purpose, kind), end in ended.items():
+        if end >= given[purpose, kind]:
+            until = _grown_up(consents, purpose, end) if kind == GUARDIAN else FOR_EVER
+            lost[purpose] = max(until, lost.get(purpose, until))
+    return lost
+
+
+def _grown_up(consents: Iterable[Consent], purpose: str, end: datetime) -> datetime:
+    """Return when a subject first consented alone after its guardian's consent had ended."""
+    own = (one.given_at for one in consents if (one.purpose, one.kind) == (purpose, PURPOSE))
+    return min((given for given in own if given > end), default=FOR_EVER)
 
 
 def is_given(consents: Sequence[Consent], purpose: str, kind: str, at: datetime) -> bool:

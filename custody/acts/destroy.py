@@ -11,7 +11,7 @@ The order of one chunk (design, "One customer's erasure"):
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -188,11 +188,7 @@ def _decide(
     holds = holds_on(connection, concerned)
     consents = consent_tables.consents_of(connection, concerned)
     until = end_of(custody, plan.as_of)
-    withdrawn = {
-        (customer, purpose)
-        for customer, given in consents.items()
-        for purpose in withdrawn_purposes(given, until)
-    }
+    withdrawn = {customer: withdrawn_purposes(given, until) for customer, given in consents.items()}
     outcomes = {one.record_id: _outcome(plan, one, rows, holds, withdrawn) for one in due}
     vanished = [record_id for record_id, outcome in outcomes.items() if outcome == "failed"]
     explained = plans.destroyed_by_others(connection, plan.id, vanished) if vanished else set()
@@ -204,7 +200,7 @@ def _outcome(
     due: DueRecord,
     rows: Mapping[UUID, RecordRow],
     holds: Sequence[Hold],
-    withdrawn: set[tuple[UUID, str]],
+    withdrawn: Mapping[UUID, Mapping[str, datetime]],
 ) -> str:
     row = rows.get(due.record_id)
     if row is None:
@@ -213,9 +209,14 @@ def _outcome(
         return "held"
     still_due = {
         "retention_over": is_due(row.ends_on, plan.as_of),
-        "consent_withdrawn": (row.customer_id, row.purpose) in withdrawn,
+        "consent_withdrawn": _has_lost_basis(row, withdrawn.get(row.customer_id, {})),
     }.get(due.reason, True)
     return "destroyed" if still_due and row.version == due.version else "no_longer_due"
+
+
+def _has_lost_basis(row: RecordRow, withdrawn: Mapping[str, datetime]) -> bool:
+    until = withdrawn.get(row.purpose)
+    return until is not None and row.stored_at < until
 
 
 def _end_identities(

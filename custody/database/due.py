@@ -7,21 +7,27 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from custody.consent import CARRYING
+from custody.consent import CARRYING, GUARDIAN, PURPOSE
 
 _DUE = text(
     "SELECT id AS record_id, version, customer_id, dataset, 'retention_over' AS reason"
     " FROM records WHERE ends_on < :as_of ORDER BY id"
 )
 _WITHDRAWN = text(
-    "SELECT r.id AS record_id, r.version, r.customer_id, r.dataset,"
+    "WITH ended AS ("
+    "  SELECT customer_id, purpose, kind,"
+    "         max(withdrawn_at) FILTER (WHERE withdrawn_at <= :until) AS at FROM consents"
+    "   WHERE kind = ANY(:kinds) AND purpose = ANY(:purposes)"
+    "   GROUP BY customer_id, purpose, kind"
+    "  HAVING max(withdrawn_at) FILTER (WHERE withdrawn_at <= :until) >= max(given_at)),"
+    " lost AS ("
+    "  SELECT e.customer_id, e.purpose, max(coalesce((SELECT min(c.given_at) FROM consents c"
+    "     WHERE e.kind = :guardian AND c.kind = :own AND c.customer_id = e.customer_id"
+    "       AND c.purpose = e.purpose AND c.given_at > e.at), 'infinity')) AS until"
+    "    FROM ended e GROUP BY e.customer_id, e.purpose)"
+    " SELECT r.id AS record_id, r.version, r.customer_id, r.dataset,"
     " 'consent_withdrawn' AS reason FROM records r"
-    " WHERE (r.customer_id, r.purpose) IN"
-    "  (SELECT customer_id, purpose FROM consents"
-    "    WHERE kind = ANY(:kinds) AND purpose = ANY(:purposes)"
-    "    GROUP BY customer_id, purpose, kind"
-    "   HAVING max(withdrawn_at) FILTER (WHERE withdrawn_at <= :until) >= max(given_at))"
-    " ORDER BY r.id"
+    " JOIN lost USING (customer_id, purpose) WHERE r.stored_at < lost.until ORDER BY r.id"
 )
 _OF_BATCH = text(
     "SELECT id AS record_id, version, customer_id, dataset, 'batch_reverted' AS reason"
@@ -57,7 +63,8 @@ def due_by_withdrawal(
 
     The rule is :func:`custody.consent.withdrawn_purposes`, here for everybody at once.
     """
-    parameters = {"purposes": list(purposes), "until": until, "kinds": list(CARRYING)}
+    kinds = {"kinds": list(CARRYING), "guardian": GUARDIAN, "own": PURPOSE}
+    parameters = {"purposes": list(purposes), "until": until, **kinds}
     return [DueRecord(**row._mapping) for row in connection.execute(_WITHDRAWN, parameters)]
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from custody.consent import (
+    FOR_EVER,
     Consent,
     Processing,
     is_given,
@@ -168,18 +169,27 @@ def test_a_recipient_needs_a_consent_that_names_it() -> None:
     assert recipient_reasons([SOUND], "partner", PLAIN, NOTICES) == ("recipient_consent_missing",)
 
 
+GUARDIANS = replace(SOUND, kind="guardian", withdrawn_at=NOW - HOUR)
+
+
 @pytest.mark.parametrize(
     ("consents", "expected"),
     [
-        ([SOUND], set()),
-        ([replace(SOUND, withdrawn_at=NOW - HOUR)], {"service"}),
-        ([replace(SOUND, withdrawn_at=NOW + HOUR)], set()),
-        ([replace(SOUND, withdrawn_at=NOW - HOUR), replace(SOUND, given_at=NOW)], set()),
-        ([replace(SOUND, kind="sensitive", withdrawn_at=NOW - HOUR)], set()),
-        ([SOUND, replace(SOUND, kind="guardian", withdrawn_at=NOW - HOUR)], {"service"}),
+        ([SOUND], {}),
+        ([replace(SOUND, withdrawn_at=NOW - HOUR)], {"service": FOR_EVER}),
+        ([replace(SOUND, withdrawn_at=NOW + HOUR)], {}),
+        ([replace(SOUND, withdrawn_at=NOW - HOUR), replace(SOUND, given_at=NOW)], {}),
+        ([replace(SOUND, kind="sensitive", withdrawn_at=NOW - HOUR)], {}),
+        ([SOUND, GUARDIANS], {"service": FOR_EVER}),
+        ([SOUND, GUARDIANS, replace(GUARDIANS, given_at=NOW, withdrawn_at=None)], {}),
+        ([SOUND, GUARDIANS, replace(SOUND, given_at=NOW)], {"service": NOW}),
+        (
+            [GUARDIANS, replace(SOUND, given_at=NOW - HOUR / 2, withdrawn_at=NOW)],
+            {"service": FOR_EVER},
+        ),
     ],
 )
 def test_a_purpose_is_withdrawn_until_it_is_consented_to_again(
-    consents: list[Consent], expected: set[str]
+    consents: list[Consent], expected: dict[str, datetime]
 ) -> None:
     assert withdrawn_purposes(consents, NOW) == expected
