@@ -111,12 +111,9 @@ def to_payload(dataset: Dataset, values: Mapping[str, Value]) -> Payload:
 
 
 def from_payload(dataset: Dataset, payload: Payload) -> dict[str, Value]:
-    """Return the values by field name, without the alias."""
-    return {
-        field.name: from_primitive(field, primitive)
-        for number, primitive in payload.items()
-        if number != ALIAS and (field := dataset.by_number(number))
-    }
+    """Return the values by field name, without the alias and without retired fields."""
+    values = {number: one for number, one in payload.items() if number != ALIAS}
+    return {field.name: from_primitive(field, one) for field, one in dataset.present(values)}
 
 
 def encode_payload(payload: Payload) -> bytes:
@@ -129,8 +126,12 @@ def decode_payload(encoded: bytes) -> Payload:
     return _decoder.decode(encoded)
 
 
-def encode_compartment(dataset: Dataset, payload: Payload) -> bytes:
-    """Return the payload as it is sealed: no code of a field can be told by its length."""
+def encode_compartment(dataset: Dataset | None, payload: Payload) -> bytes:
+    """Return the payload as it is sealed: no code of a field can be told by its length.
+
+    What is sealed again may be of a field or a dataset that the policy has dropped; then nobody
+    knows what its codes were, and it is only padded.
+    """
     filled = {
         number: _filled_up(dataset, number, value) if isinstance(value, str) else value
         for number, value in payload.items()
@@ -148,8 +149,8 @@ def decode_compartment(padded: bytes) -> Payload:
     }
 
 
-def _filled_up(dataset: Dataset, number: int, value: str) -> str:
-    codes = () if number == ALIAS else dataset.by_number(number).values
+def _filled_up(dataset: Dataset | None, number: int, value: str) -> str:
+    codes = dataset.codes_of(number) if dataset else ()
     if not codes:
         return value
     longest = max(len(code.encode()) for code in codes)

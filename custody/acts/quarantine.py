@@ -137,7 +137,7 @@ def open_held(custody: Custody, batch: Batch, row: QuarantinedRow) -> RevealedRo
         place = f"quarantine of {show_id(BATCH, batch.id)}, row {row.row_number}"
         (kept,) = decode_rows(open_at(place, key, bytes(row.sealed), context))
         dataset = dataset_of(custody, batch.dataset)
-        values = {dataset.by_number(number).name: str(v) for number, v in kept.values.items()}
+        values = {field.name: str(value) for field, value in dataset.present(kept.values)}
     return RevealedRow(batch_id=batch.id, row_number=row.row_number, codes=row.codes, values=values)
 
 

@@ -200,7 +200,7 @@ class _Chunk:
         except msgspec.DecodeError:
             raise SealInvalidError(place) from None
         self.unsealed += 1
-        return encode_compartment(self.custody.policy.dataset(row.dataset), payload)
+        return encode_compartment(self.custody.policy.datasets.get(row.dataset), payload)
 
 
 def _record(connection: Connection, custody: Custody, actor: Actor, receipt: RekeyReceipt) -> None:

@@ -56,7 +56,7 @@ def seal_payloads(  # noqa: PLR0913 - the parts of one record's context
     version: int,
 ) -> dict[str, bytes]:
     """Return each compartment's seal by level; levels without fields are left out."""
-    described = custody.policy.dataset(dataset)
+    described = custody.policy.datasets.get(dataset)
     return {
         level.value: seal(
             key,

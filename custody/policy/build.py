@@ -86,6 +86,7 @@ def _dataset(entry: Entry, shape: DatasetShape) -> model.Dataset:
         birth_field=shape.birth_field,
         sex_field=shape.sex_field,
         collected_at_field=shape.collected_at_field,
+        retired_numbers=frozenset(shape.retired_numbers),
     )
 
 

@@ -6,7 +6,7 @@ The module is long because everybody reads it as the one page of the policy's vo
 """
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -240,6 +240,7 @@ class Dataset:
         record_key: The fields that together name a record within a source's namespace.
         birth_field: The field with the subject's date of birth, if it has one.
         collected_at_field: The field that says when the firm collected the record, if any.
+        retired_numbers: The numbers of fields that the policy has dropped; records may have them.
     """
 
     name: str
@@ -251,6 +252,7 @@ class Dataset:
     birth_field: str | None = None
     sex_field: str | None = None
     collected_at_field: str | None = None
+    retired_numbers: frozenset[int] = frozenset()
     _names: dict[str, Field] = field(init=False, repr=False, compare=False)
     _numbers: dict[int, Field] = field(init=False, repr=False, compare=False)
     _columns: dict[str, Field] = field(init=False, repr=False, compare=False)
@@ -279,6 +281,21 @@ class Dataset:
             UnknownNameError: The dataset has no such field.
         """
         return _find("field number", self._numbers, number)
+
+    def present(self, values: Mapping[int, _V]) -> Iterator[tuple[Field, _V]]:
+        """Yield a payload's values with their fields, without those of retired fields.
+
+        Raises:
+            UnknownNameError: The dataset has no such field and never had.
+        """
+        for number, value in values.items():
+            if number not in self.retired_numbers:
+                yield self.by_number(number), value
+
+    def codes_of(self, number: int) -> tuple[str, ...]:
+        """Return the codes a field may hold; none where it takes others, or is no more."""
+        known = self._numbers.get(number)
+        return known.values if known else ()
 
     def by_column(self, header: str) -> Field | None:
         """Return the field that a column's name means by name or alias, or None."""

@@ -1,0 +1,80 @@
+"""What a policy has dropped stays sealed, moves and ends like the rest; nobody is shown it."""
+
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from everything import rows_of, values_of
+from house import TESTER, Site, destroy, take_in
+from racing import SAME_QUARTER, put_away, settled_contracts, transactions_file
+from story import transaction_row
+
+from custody.acts.context import Custody
+from custody.acts.planning import Scope, plan_destruction
+from custody.acts.sealing import open_records
+from custody.acts.turning import turn_keys
+from custody.acts.verify import verify_installation
+from custody.policy.model import Dataset, UnknownNameError
+
+
+def without(custody: Custody, dropped: str, **changes: object) -> Custody:
+    """Return the installation under a policy whose transactions have lost a field."""
+    dataset = custody.policy.dataset("transactions")
+    number = dataset.field(dropped).number
+    left = tuple(one for one in dataset.fields if one.name != dropped)
+    retired = {"retired_numbers": frozenset({number}), **changes}
+    return under(custody, {dataset.name: replace(dataset, fields=left, **retired)})
+
+
+def under(custody: Custody, transactions: dict[str, Dataset]) -> Custody:
+    others = {k: v for k, v in custody.policy.datasets.items() if k != "transactions"}
+    return replace(custody, policy=replace(custody.policy, datasets=others | transactions))
+
+
+@pytest.fixture
+def second(site: Site, tmp_path: Path) -> UUID:
+    """Return a batch that gave each of three customers a second transaction in the quarter."""
+    with site.opened() as custody:
+        settled_contracts(custody, tmp_path, 3, SAME_QUARTER)
+        rows = [transaction_row(index, 5, SAME_QUARTER) for index in range(3)]
+        file = transactions_file(tmp_path / "more.csv", rows)
+        batch = take_in(custody, file.source, file.path)
+        put_away(custody, batch)
+        return batch.id
+
+
+@pytest.mark.parametrize("dropped", ["retired field", "forgotten field", "whole dataset"])
+def test_survivors_of_what_the_policy_dropped_are_sealed_again(
+    site: Site, second: UUID, dropped: str
+) -> None:
+    with site.opened() as opened:
+        custody = {
+            "retired field": lambda: without(opened, "currency"),
+            "forgotten field": lambda: without(opened, "currency", retired_numbers=frozenset()),
+            "whole dataset": lambda: under(opened, {}),
+        }[dropped]()
+        before = {row.id: row.key_id for row in rows_of(opened) if row.dataset == "transactions"}
+        values = values_of(opened)
+        scope = Scope(as_of=custody.today(), batch_id=second)
+        destroy(custody, plan_destruction(custody, TESTER, scope))
+        assert turn_keys(custody, TESTER) is not None
+        left = {row.id: row.key_id for row in rows_of(custody) if row.dataset == "transactions"}
+        assert len(left) == 3
+        assert all(key != before[one] for one, key in left.items())
+        assert values_of(custody) == {one: values[one] for one in values_of(custody)}
+        verify_installation(custody, deep=True)
+
+
+def test_a_retired_field_is_shown_to_nobody_and_a_forgotten_one_is_a_fault(
+    site: Site, second: UUID
+) -> None:
+    assert second
+    with site.opened() as custody:
+        row = next(row for row in rows_of(custody) if row.dataset == "transactions")
+        (record,) = open_records(custody, [row])
+        whole = record.values(custody)
+        shown = record.values(without(custody, "currency"))
+        assert whole.keys() - shown.keys() == {"currency"}
+        with pytest.raises(UnknownNameError):
+            record.values(without(custody, "currency", retired_numbers=frozenset()))
