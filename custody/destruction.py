@@ -10,7 +10,6 @@ from custody.counts import add_counts
 from custody.errors import CustodyError, Reason
 
 CERTIFICATE_DOMAIN: Final = b"custody/certificate/v1\0"
-TERMINAL: Final = frozenset({"destroyed", "held", "no_longer_due"})
 
 
 class DestructionFailedError(CustodyError):

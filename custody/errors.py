@@ -8,7 +8,6 @@ calls ``cls(*args)``.
 from dataclasses import dataclass
 from typing import ClassVar
 
-EXIT_DONE = 0
 EXIT_FAULT = 1
 EXIT_USAGE = 2
 EXIT_REFUSED = 3

@@ -102,13 +102,6 @@ def normalise_value(
     return _limited(field, _read(field, raw, zone, identifier=identifier))
 
 
-def normalise_row(
-    dataset: Dataset, row: RawRow, zone: tzinfo, fields: Collection[str] | None = None
-) -> NormalisedRow:
-    """Return ``row`` with every field of ``fields`` (default: all of the dataset) read."""
-    return next(iter(normalise_rows(dataset, (row,), zone, fields)))
-
-
 def normalise_rows(
     dataset: Dataset, rows: Iterable[RawRow], zone: tzinfo, fields: Collection[str] | None = None
 ) -> list[NormalisedRow]:

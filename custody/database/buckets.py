@@ -24,7 +24,7 @@ _DIRTY = text(
     "  (SELECT period, slice FROM data_keys WHERE key_id = ANY(:ids) AND retired)"
     "  ORDER BY period, slice FOR NO KEY UPDATE)"
     " UPDATE buckets b SET dirty_at = coalesce(b.dirty_at, :at) FROM locked l"
-    " WHERE (b.period, b.slice) = (l.period, l.slice)"
+    " WHERE (b.period, b.slice) = (l.period, l.slice) AND b.closed_at IS NULL"
 )
 _BUCKETS_TO_TURN = text(
     "SELECT period, slice, generation FROM buckets WHERE closed_at IS NULL"
@@ -47,7 +47,7 @@ _CLOSE_BUCKETS = text(
 )
 _DELETE_KEYS = text(
     "DELETE FROM data_keys WHERE key_id IN"
-    " (SELECT key_id FROM data_keys WHERE period = :period ORDER BY key_id LIMIT :most)"
+    " (SELECT key_id FROM data_keys WHERE period = :period ORDER BY key_id LIMIT :most FOR UPDATE)"
 )
 _IS_CLOSED = text(
     "SELECT EXISTS (SELECT FROM buckets WHERE period = :period AND closed_at IS NOT NULL)"

@@ -39,11 +39,6 @@ _DONE = text("DELETE FROM key_endings WHERE key_id = ANY(:keys)")
 _LEFT = text(
     "SELECT count(*) FROM key_endings WHERE CAST(:plan AS uuid) IS NULL OR plan_id = :plan"
 )
-_KEYS_WITHOUT_RECORDS = text(
-    "SELECT k FROM unnest(CAST(:keys AS uuid[])) k"
-    " WHERE NOT EXISTS (SELECT FROM records r WHERE r.key_id = k"
-    "                   AND r.customer_id = ANY(:customers))"
-)
 
 
 def end_keys_of_records(
@@ -111,14 +106,6 @@ def reseal_record(connection: Connection, row: RecordRow, old_key_id: UUID) -> N
             "old_key_id": old_key_id,
         },
     )
-
-
-def keys_without_records(
-    connection: Connection, keys: Iterable[UUID], customers: Iterable[UUID]
-) -> set[UUID]:
-    """Return which of the customers' keys seal no record any more."""
-    wanted = {"keys": list(keys), "customers": list(customers)}
-    return set(connection.execute(_KEYS_WITHOUT_RECORDS, wanted).scalars())
 
 
 def endings_done(connection: Connection, keys: Iterable[UUID]) -> None:

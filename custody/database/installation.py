@@ -19,7 +19,6 @@ _REMEMBER = text(
     " VALUES (:digest, :at, CAST(:documents AS jsonb)) ON CONFLICT (digest) DO NOTHING"
 )
 _VERSIONS = text("SELECT digest, documents FROM policy_versions ORDER BY loaded_at, digest")
-_DOCUMENTS = text("SELECT documents FROM policy_versions WHERE digest = :digest")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,14 +51,6 @@ def remember_policy(
     """Keep a policy version whole, under its digest, and return whether it was new."""
     row = {"digest": digest, "at": at, "documents": json.dumps(dict(documents))}
     return connection.execute(_REMEMBER, row).rowcount == 1
-
-
-def policy_documents(connection: Connection, digest: str) -> dict[str, str] | None:
-    """Return the documents of a policy version that was used."""
-    found: dict[str, str] | None = connection.execute(
-        _DOCUMENTS, {"digest": digest}
-    ).scalar_one_or_none()
-    return found
 
 
 def policy_versions(connection: Connection) -> dict[str, dict[str, str]]:

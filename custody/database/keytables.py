@@ -32,12 +32,17 @@ _KEYS_BY_ID = text(
 )
 _BATCH_KEY_DAYS = text("SELECT DISTINCT kind, day FROM batch_keys")
 _GENERATIONS = text("SELECT key_id, generation FROM data_keys WHERE key_id = ANY(:ids)")
-_RETIRE = text("UPDATE data_keys SET retired = true WHERE key_id = ANY(:ids)")
-_DELETE_RETIRED = text("DELETE FROM data_keys WHERE key_id = ANY(:ids) AND retired")
-_KEYS_OF_CUSTOMERS = text(
-    "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
-    " WHERE customer_id = ANY(:customers) ORDER BY key_id"
+_SHARE_BUCKETS = text(
+    "SELECT FROM buckets WHERE (period, slice) IN"
+    " (SELECT period, slice FROM data_keys WHERE key_id = ANY(:ids))"
+    " ORDER BY period, slice FOR SHARE"
 )
+_RETIRE = text(
+    "WITH locked AS (SELECT key_id FROM data_keys WHERE key_id = ANY(:ids)"
+    "  ORDER BY key_id FOR NO KEY UPDATE)"
+    " UPDATE data_keys k SET retired = true FROM locked l WHERE k.key_id = l.key_id"
+)
+_DELETE_RETIRED = text("DELETE FROM data_keys WHERE key_id = ANY(:ids) AND retired")
 _EVERY_KEY = text(
     "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
     " WHERE key_id > :after ORDER BY key_id LIMIT :most"
@@ -117,12 +122,6 @@ def keys_by_id(connection: Connection, ids: Iterable[UUID]) -> list[WrappedKey]:
     return [WrappedKey(**row._mapping) for row in rows]
 
 
-def keys_of_customers(connection: Connection, customers: Iterable[UUID]) -> list[WrappedKey]:
-    """Return every wrapped key of the customers."""
-    rows = connection.execute(_KEYS_OF_CUSTOMERS, {"customers": list(customers)})
-    return [WrappedKey(**row._mapping) for row in rows]
-
-
 def keys_after(connection: Connection, after: UUID, most: int) -> list[WrappedKey]:
     """Return up to ``most`` keys in order of id, beginning behind ``after``."""
     rows = connection.execute(_EVERY_KEY, {"after": after, "most": most})
@@ -136,8 +135,13 @@ def generations_of(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, in
 
 
 def retire_keys(connection: Connection, ids: Iterable[UUID]) -> None:
-    """Mark keys retired: they still open, and are never handed out again."""
-    connection.execute(_RETIRE, {"ids": list(ids)})
+    """Mark keys retired: they still open, and are never handed out again.
+
+    Their buckets are locked before, as by whoever adds a key, so that none of them turns meanwhile.
+    """
+    wanted = {"ids": list(ids)}
+    connection.execute(_SHARE_BUCKETS, wanted)
+    connection.execute(_RETIRE, wanted)
 
 
 def delete_retired_keys(connection: Connection, ids: Iterable[UUID]) -> int:

@@ -87,14 +87,6 @@ class Keyring:
         opened = self._open_as_read(lambda connection: keytables.keys_by_id(connection, wanted))
         return {key.key_id: key for key in opened}
 
-    def key_ids_of(self, customers: Iterable[UUID]) -> dict[UUID, list[UUID]]:
-        """Return the ids of every key of each customer, in use or retired."""
-        found: dict[UUID, list[UUID]] = {}
-        with transaction(self._engine) as connection:
-            for key in keytables.keys_of_customers(connection, customers):
-                found.setdefault(key.customer_id, []).append(key.key_id)
-        return found
-
     def retire(self, ids: Iterable[UUID]) -> None:
         """Mark keys retired: they open still, and are never handed out again."""
         with transaction(self._engine) as connection:
@@ -102,8 +94,8 @@ class Keyring:
 
     def delete_retired(self, ids: Iterable[UUID], at: datetime) -> int:
         """Delete retired keys, whose buckets are to turn from then on; again is success."""
+        wanted = list(ids)
         with transaction(self._engine) as connection:
-            wanted = list(ids)
             buckets.mark_dirty(connection, wanted, at)
             return keytables.delete_retired_keys(connection, wanted)
 

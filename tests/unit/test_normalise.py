@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_catalogue import SHANGHAI, customers, field
 
 from custody import resident_id
-from custody.normalise import Value, normalise_row, normalise_rows, normalise_value
+from custody.normalise import Value, normalise_rows, normalise_value
 from custody.policy.model import Field, FieldType
 from custody.rows import NumericCell, RawRow
 
@@ -219,7 +219,7 @@ def test_there_are_at_least_fifty_variants() -> None:
 
 def test_a_row_is_read_whole_and_outside_fields_are_left_alone() -> None:
     row = RawRow(number=7, values={"customer_no": "C1", "sex": "男", "email": "broken"})
-    found = normalise_row(customers(), row, SHANGHAI, {"customer_no", "sex"})
+    (found,) = normalise_rows(customers(), [row], SHANGHAI, {"customer_no", "sex"})
     assert found.number == 7
     assert found.values == {"customer_no": "C1", "sex": "M"}
     assert found.problems == {}
@@ -233,7 +233,7 @@ def test_a_row_whose_columns_cannot_be_trusted_is_not_read() -> None:
 
 def test_no_value_shows_in_a_repr() -> None:
     row = RawRow(number=1, values={"name": "王小明", "sex": "王小明"})
-    found = normalise_row(customers(), row, SHANGHAI)
+    (found,) = normalise_rows(customers(), [row], SHANGHAI)
     cell = normalise_value(TEXT, "王小明", SHANGHAI)
     assert "王小明" not in repr(row) + repr(found) + repr(cell) + repr(NumericCell(text="王小明"))
 

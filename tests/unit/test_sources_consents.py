@@ -6,7 +6,7 @@ import pytest
 from small_catalogue import SHANGHAI
 from source_values import rows_of, source, write
 
-from custody.normalise import normalise_row
+from custody.normalise import normalise_rows
 from custody.policy.load import load_policy
 from custody.policy.model import CONSENT_FIELDS, CONSENTS, Policy
 from custody.sources import SourceError, open_source
@@ -46,7 +46,7 @@ def test_a_consent_is_read_with_chinese_words(policy: Policy, tmp_path: Path) ->
             environment={},
         )
     )
-    found = normalise_row(dataset, row, SHANGHAI)
+    (found,) = normalise_rows(dataset, [row], SHANGHAI)
     assert found.problems == {}
     assert found.values["customer_no"] == "C1"
     assert found.values["kind"] == "sensitive"

@@ -8,7 +8,7 @@ import pytest
 from small_catalogue import SHANGHAI, customers, field
 from source_values import rows_of, source
 
-from custody.normalise import normalise_row
+from custody.normalise import normalise_rows
 from custody.policy.model import Dataset, FieldType
 from custody.rows import NumericCell
 from custody.sources import Reader, SourceError, open_source
@@ -237,7 +237,7 @@ def test_chinook_is_read_as_its_own_sql_says(chinook: Path) -> None:
         chunk_rows=100,
         environment={},
     )
-    found = [normalise_row(invoices(), row, SHANGHAI) for row in rows_of(reader)]
+    found = normalise_rows(invoices(), rows_of(reader), SHANGHAI)
     assert len(found) == count == 412
     assert not any(row.problems or row.row_problems for row in found)
     amounts = [row.values["amount"] for row in found]
