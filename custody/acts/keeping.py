@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from custody.acts.context import Actor, Custody
+from custody.acts.period_end import periods_to_end
 from custody.acts.recording import record
 from custody.database.buckets import BucketCount
 from custody.database.engine import transaction
 from custody.keys.keystore import Rotation
+from custody.steps import reached
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +22,7 @@ class KeyStanding:
         rotation_under_way: Whether a rotation was cut off; the next act on keys finishes it.
         entries: How many keys the keystore holds.
         buckets: Counts by expiry period.
+        to_end: The periods that are over and whose keys are not destroyed yet.
     """
 
     provider: str
@@ -27,6 +30,7 @@ class KeyStanding:
     rotation_under_way: bool
     entries: int
     buckets: Sequence[BucketCount]
+    to_end: Sequence[str]
 
 
 def key_standing(custody: Custody) -> KeyStanding:
@@ -37,16 +41,23 @@ def key_standing(custody: Custody) -> KeyStanding:
         rotation_under_way=custody.keyring.keystore.is_ending,
         entries=len(custody.keyring.keystore.names),
         buckets=custody.keyring.count_buckets(),
+        to_end=periods_to_end(custody),
     )
 
 
 def rotate_root(custody: Custody, actor: Actor) -> Rotation:
     """Give the keystore a new root key and destroy the old one.
 
+    The ledger says so before and after: what it cannot say is not done.
+
     Raises:
         RootUnavailableError: The root key cannot be had, or an entry does not open; the old root
             stays.
     """
+    facts = {"root": custody.keyring.keystore.generation}
+    with transaction(custody.data) as connection:
+        record(connection, custody, actor, "key:root:ending", facts)
+    reached("root:ending")
     rotation = custody.keyring.rotate_root()
     with transaction(custody.data) as connection:
         facts = {"root": rotation.generation, "kept": rotation.kept}

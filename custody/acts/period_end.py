@@ -24,6 +24,7 @@ from custody.acts.clock import require_steady_clock
 from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
 from custody.acts.recording import record
+from custody.acts.subjects import ChangedMeanwhileError
 from custody.database import endings, periods
 from custody.database.engine import DatabaseError, transaction
 from custody.database.periods import LeftRecord
@@ -48,34 +49,34 @@ def close_period(custody: Custody, actor: Actor, period: str) -> PeriodReceipt:
         UsageError: There is no such period, or it is not over yet.
         RefusedError: Records lie in it that are due and not held: they are destroyed by a plan
             first, with the approvals that needs; or the clock jumped.
+        ChangedMeanwhileError: Others read or hold records all the while; it can be run again.
         SealInvalidError: A held record does not open; the period stays as it is.
     """
     last_day = _require_over(custody, period)
     _begin(custody, actor, period)
     _end(custody, actor, period, last_day)
     receipt = custody.keyring.turner.close_period(period, custody.now(), custody.today())
-    if receipt.destroyed or not _is_said(custody, period):
-        facts = {"period": period, "keys": receipt.keys, "destroyed": receipt.destroyed}
-        with transaction(custody.data) as connection:
-            record(
-                connection,
-                custody,
-                actor,
-                "period:keys:destroyed",
-                {**facts, "root": receipt.root},
-            )
+    with transaction(custody.data) as connection:
+        if receipt.destroyed or period not in periods.said_destroyed(connection):
+            # A run that was killed may have done some of it before: the buckets count all of it.
+            facts = {
+                "period": period,
+                "buckets": receipt.buckets,
+                "destroyed_now": receipt.destroyed,
+                "deleted_now": receipt.keys,
+                "root": receipt.root,
+            }
+            record(connection, custody, actor, "period:keys:destroyed", facts)
     return receipt
 
 
-def periods_over(custody: Custody) -> list[str]:
-    """Return the periods that are over and not closed."""
+def periods_to_end(custody: Custody) -> list[str]:
+    """Return the periods that are over and whose keys the ledger does not call destroyed."""
     with transaction(custody.data) as connection:
-        states = periods.list_periods(connection)
-    return [
-        name
-        for name, state in states.items()
-        if state != "closed" and is_due(last_day_of(name), custody.today())
-    ]
+        known = periods.list_periods(connection)
+        ended = periods.said_destroyed(connection)
+    today = custody.today()
+    return [name for name in known if is_due(last_day_of(name), today) and name not in ended]
 
 
 def _require_over(custody: Custody, period: str) -> date:
@@ -110,7 +111,7 @@ def _end(custody: Custody, actor: Actor, period: str, last_day: date) -> None:
             continue
         if not left:
             return
-    raise RefusedError(period, (Reason(code="period_not_empty", about=period),))
+    raise ChangedMeanwhileError
 
 
 def _move_on(custody: Custody, actor: Actor, period: str, last_day: date) -> None:
@@ -155,9 +156,3 @@ def _drop(custody: Custody, actor: Actor, period: str, last_day: date) -> list[L
     reached("period:dropped")
     _require_none_due(period, left)
     return left
-
-
-def _is_said(custody: Custody, period: str) -> bool:
-    """Whether the ledger says already that the period's keys are destroyed."""
-    with transaction(custody.data) as connection:
-        return periods.is_said_destroyed(connection, period)

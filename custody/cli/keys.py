@@ -36,6 +36,7 @@ def status() -> None:
                 }
                 for one in standing.buckets
             ],
+            "periods_to_end": list(standing.to_end),
         }
     )
 

@@ -160,9 +160,13 @@ def advance_bucket(connection: Connection, period: str, place: int, generation: 
     connection.execute(_ADVANCE_BUCKET, row)
 
 
-def close_buckets(connection: Connection, period: str, at: datetime) -> None:
-    """Close a period's buckets: no key is made in them any more; they are locked in order."""
-    connection.execute(_CLOSE_BUCKETS, {"period": period, "at": at})
+def close_buckets(connection: Connection, period: str, at: datetime) -> int:
+    """Close a period's buckets: no key is made in them any more; they are locked in order.
+
+    Returns:
+        How many there are, closed now or before.
+    """
+    return connection.execute(_CLOSE_BUCKETS, {"period": period, "at": at}).rowcount
 
 
 def delete_keys_of_period(connection: Connection, period: str, most: int) -> int:

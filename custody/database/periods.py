@@ -19,8 +19,8 @@ _LEFT = text(
     " FROM records r WHERE r.period = :name ORDER BY r.id LIMIT :most"
 )
 _SAID = text(
-    "SELECT EXISTS (SELECT FROM ledger.entries WHERE event = 'period:keys:destroyed'"
-    " AND body::jsonb #>> '{facts,period}' = :name)"
+    "SELECT body::jsonb #>> '{facts,period}' FROM ledger.entries"
+    " WHERE event = 'period:keys:destroyed'"
 )
 _PERIODS_OF = text("SELECT DISTINCT period FROM records WHERE customer_id = :customer")
 
@@ -90,6 +90,6 @@ def records_left(
     return [LeftRecord(**row._mapping) for row in connection.execute(_LEFT, parameters)]
 
 
-def is_said_destroyed(connection: Connection, name: str) -> bool:
-    """Whether the ledger says that a period's keys are destroyed."""
-    return bool(connection.execute(_SAID, {"name": name}).scalar_one())
+def said_destroyed(connection: Connection) -> set[str]:
+    """Return the periods of which the ledger says that their keys are destroyed."""
+    return set(connection.execute(_SAID).scalars())

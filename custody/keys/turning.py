@@ -73,11 +73,13 @@ class PeriodReceipt:
     """What the end of a period came to.
 
     Attributes:
+        buckets: How many buckets are closed for good, by this run or one that was killed.
         keys: How many data keys were deleted with it.
         destroyed: How many key-encryption keys were destroyed.
         root: The generation of the root key now.
     """
 
+    buckets: int
     keys: int
     destroyed: int
     root: int
@@ -128,12 +130,13 @@ class Turner:
         without its key-encryption keys. 3. Its data keys, noise by now, are deleted in chunks.
         """
         with transaction(self.engine) as connection:
-            buckets.close_buckets(connection, period, at)
+            closed = buckets.close_buckets(connection, period, at)
         reached("period:buckets-closed")
         destroyed = self._destroy(today)
         keys = self._delete_keys(period)
         reached("period:keys-deleted")
         return PeriodReceipt(
+            buckets=closed,
             keys=keys,
             destroyed=sum(name.startswith(f"kek/{period}/") for name in destroyed),
             root=self.keystore.generation,

@@ -1,5 +1,6 @@
 """The end of an expiry period: final for all of them, and nobody held goes (T10, T15, T23)."""
 
+import json
 import time
 from collections import Counter
 from dataclasses import replace
@@ -20,6 +21,7 @@ from racing import (
     transactions_file,
     unsound,
 )
+from sqlalchemy import text
 from story import transaction_row
 
 from custody.acts import period_end
@@ -27,12 +29,13 @@ from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
 from custody.acts.holds import add_hold
 from custody.acts.keeping import key_standing
-from custody.acts.period_end import close_period, periods_over
+from custody.acts.period_end import close_period, periods_to_end
 from custody.acts.store import store_chunk
 from custody.acts.subjects import ChangedMeanwhileError
 from custody.acts.verify import verify_installation
 from custody.database import endings, periods
 from custody.database.engine import transaction
+from custody.database.ledger import read_entries
 from custody.database.periods import list_periods
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.errors import RefusedError, UsageError
@@ -87,21 +90,21 @@ def test_a_period_that_lasts_or_never_was_is_not_ended(site: Site, people: list[
         for wrong in (PERIOD, "2020Q1", "open", "2026Q5"):
             with pytest.raises(UsageError):
                 close_period(custody, TESTER, wrong)
-        assert periods_over(custody) == []
+        assert periods_to_end(custody) == []
 
 
 def test_what_is_due_and_not_destroyed_yet_keeps_a_period_open(
     site: Site, people: list[UUID]
 ) -> None:
     with after_the_quarter(site) as custody:
-        assert periods_over(custody) == [PERIOD]
+        assert periods_to_end(custody) == [PERIOD]
         with pytest.raises(RefusedError) as refused:
             close_period(custody, TESTER, PERIOD)
         (reason,) = refused.value.reasons
         assert (reason.code, reason.count) == ("period_not_empty", len(people))
         purge(custody)
         assert close_period(custody, TESTER, PERIOD).destroyed == 16
-        assert periods_over(custody) == []
+        assert periods_to_end(custody) == []
 
 
 def test_no_copy_from_before_opens_anything_of_the_period_and_what_is_held_moved_on(
@@ -156,6 +159,7 @@ def test_killed_at_any_step_twice_nothing_that_stays_is_lost(
         with dying_at(step) as death:
             close_period(custody, TESTER, PERIOD)
         assert death.came
+        assert periods_to_end(custody) == [PERIOD]
     for _ in range(2):
         with after_the_quarter(site) as custody:
             assert values_of(custody) == before
@@ -171,7 +175,31 @@ def test_killed_at_any_step_twice_nothing_that_stays_is_lost(
         assert (gone.closed, gone.keys) == (16, 0)
         assert not [n for n in custody.keyring.keystore.names if n.startswith(f"kek/{PERIOD}/")]
         assert not custody.keyring.keystore.is_ending
+        assert periods_to_end(custody) == []
+        said = facts_of(custody, "period:keys:destroyed")
+        assert said
+        assert {one["buckets"] for one in said} == {16}, "also by who found nothing left to do"
         assert unsound(custody, len(people)) == []
+
+
+def facts_of(custody: Custody, event: str) -> list[dict[str, object]]:
+    with transaction(custody.data) as connection:
+        entries = [one for one in read_entries(connection) if one.event == event]
+    return [json.loads(one.body)["facts"] for one in entries]
+
+
+def test_while_others_read_all_records_a_period_is_not_said_to_be_full(
+    site: Site, people: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert people
+    monkeypatch.setattr(period_end, "_ATTEMPTS", 2)
+    with after_the_quarter(site) as custody:
+        purge(custody)
+        with transaction(custody.data) as reader:
+            reader.execute(text("SELECT FROM records"))
+            with pytest.raises(ChangedMeanwhileError):
+                close_period(custody, TESTER, PERIOD)
+        assert close_period(custody, TESTER, PERIOD).buckets == 16
 
 
 def quarters(count: int) -> list[tuple[str, date, datetime]]:

@@ -240,7 +240,14 @@ def test_a_rotated_root_opens_everything_and_the_old_one_nothing(
         settled_contracts(custody, tmp_path, 3, SAME_QUARTER)
         before = values_of(custody)
         old = (site.folder / "keystore.json").read_bytes()
-        assert rotate_root(custody, TESTER).generation == 2
+        for step in ("root:ending", "rotate:root-created", "rotate:keystore-written"):
+            with dying_at(step) as death:
+                rotate_root(custody, TESTER)
+            assert death.came
+        assert rotate_root(custody, TESTER).generation == 3, "the third of the killed had come far"
+        with transaction(custody.data) as connection:
+            said = [one.event for one in read_entries(connection)][-5:]
+        assert said == ["key:root:ending"] * 4 + ["key:root:rotated"]
         assert values_of(custody) == before
     (site.folder / "keystore.json").write_bytes(old)
     with pytest.raises(RootUnavailableError), site.opened():
