@@ -4,18 +4,15 @@ Its format is drawn in :mod:`custody.keys.keystore`.
 """
 
 import json
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from custody.keys.replacing import replace_file
+from custody.keys.replacing import read_replaced, replace_file
 from custody.keys.root import Root, RootUnavailableError
 from custody.seal import WrappingKey
 
 FORMAT: Final = 1
-READS: Final = 5
-_PAUSE_SECONDS: Final = 0.02
 
 Document: TypeAlias = dict[str, Any]
 
@@ -66,20 +63,12 @@ class Opened:
 
 
 def read_document(path: Path) -> Document:
-    """Read the file; one that is being overwritten at this moment has a successor already.
+    """Read the file.
 
     Raises:
         RootUnavailableError: It cannot be read, or has another format.
     """
-    document: Document | None = None
-    for attempt in range(READS):
-        try:
-            document = json.loads(path.read_bytes())
-            break
-        except FileNotFoundError:
-            break
-        except (OSError, ValueError):
-            time.sleep(attempt * _PAUSE_SECONDS)
+    document = read_replaced(path, json.loads)
     if not isinstance(document, dict):
         raise RootUnavailableError("the keystore cannot be read")
     if document.get("format") != FORMAT:

@@ -30,12 +30,12 @@ from uuid import UUID
 
 from custody.keys.document import (
     FORMAT,
-    READS,
     Document,
     Opened,
     read_document,
     write_document,
 )
+from custody.keys.replacing import READS
 from custody.keys.root import Root, RootProvider, RootSilentError, RootUnavailableError
 from custody.seal import KEY_BYTES, WrappingKey
 from custody.steps import reached

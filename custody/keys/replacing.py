@@ -1,19 +1,41 @@
 """Replacing a file of secrets, so that what stood in it before does not lie around.
 
-1. The old file stays open. 2. The new one is written beside it and synced. 3. It takes the name.
-4. The old bytes are overwritten through the descriptor and synced. 5. The folder is synced. Killed
-between 3 and 4 the old bytes stay; on SSD and copy-on-write media overwriting proves nothing in any
-case, and no certificate claims it.
+1. The old file stays open. 2. The new one is written beside it and synced; one that a killed
+process left there is overwritten first. 3. It takes the name. 4. The old bytes are overwritten
+through the descriptor and synced. 5. The folder is synced. Killed between 3 and 4 the old bytes
+stay; on SSD and copy-on-write media overwriting proves nothing in any case, and no certificate
+claims it.
 """
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final, TypeVar
 
 from custody.durable import sync_folder
 from custody.steps import reached
 
-_PRIVATE = 0o600
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+READS: Final = 5
+_PAUSE_SECONDS: Final = 0.02
+_PRIVATE: Final = 0o600
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+_T = TypeVar("_T")
+
+
+def read_replaced(path: Path, parse: Callable[[bytes], _T]) -> _T | None:
+    """Return what ``parse`` makes of a file, None where it cannot be read or raises ValueError.
+
+    A file that is being overwritten at this moment has a successor already, so it is read again.
+    """
+    for attempt in range(READS):
+        try:
+            return parse(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            time.sleep(attempt * _PAUSE_SECONDS)
+    return None
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -23,9 +45,12 @@ def replace_file(path: Path, content: bytes) -> None:
         beside = path.with_name(f"{path.name}.new")
         descriptor = os.open(beside, _NEW, _PRIVATE)
         with os.fdopen(descriptor, "wb") as file:
+            _overwrite(descriptor)
+            file.truncate(0)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        reached("replace:written")
         beside.replace(path)
         reached("replace:renamed")
         if old is not None:

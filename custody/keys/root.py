@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from custody.errors import CustodyError, UsageError
-from custody.keys.replacing import replace_file
+from custody.keys.replacing import read_replaced, replace_file
 from custody.seal import KEY_BYTES, SealInvalidError, WrappingKey
 
 ITERATIONS: Final = 3
@@ -150,19 +150,23 @@ class KeyFileProvider:
             self._write(known)
 
     def _read(self) -> dict[int, bytes]:
-        try:
-            lines = self._path.read_text(encoding="ascii").splitlines()
-            pairs = [line.split(" ") for line in lines]
-            known = {int(generation): bytes.fromhex(secret) for generation, secret in pairs}
-        except (OSError, ValueError):
-            raise RootUnavailableError("the key file cannot be read") from None
-        if any(len(secret) != KEY_BYTES for secret in known.values()):
-            raise RootUnavailableError("the key file does not hold 256 bits")
+        known = read_replaced(self._path, _roots)
+        if known is None:
+            raise RootUnavailableError("the key file cannot be read, or holds no 256 bits")
         return known
 
     def _write(self, known: Mapping[int, bytes]) -> None:
         lines = [f"{generation} {secret.hex()}\n" for generation, secret in sorted(known.items())]
         replace_file(self._path, "".join(lines).encode())
+
+
+def _roots(content: bytes) -> dict[int, bytes]:
+    """Return the secrets of a key file by generation; ValueError where it is none."""
+    pairs = [line.split(" ") for line in content.decode("ascii").splitlines()]
+    known = {int(generation): bytes.fromhex(secret) for generation, secret in pairs}
+    if not all(len(secret) == KEY_BYTES for secret in known.values()):
+        raise ValueError
+    return known
 
 
 class PassphraseProvider:
@@ -201,7 +205,7 @@ class PassphraseProvider:
         return LocalRoot(installation, secret)
 
     def destroy(self, described: Description) -> None:
-        """Do nothing: the wrapped root went when the keystore was replaced and overwritten."""
+        """Do nothing: the wrapped root goes with the keystore's word on which root is ending."""
 
     def _context(self, generation: int) -> tuple[bytes, ...]:
         return (_CONTEXT, generation.to_bytes(4, "big"))

@@ -17,6 +17,7 @@ from dying import dying_at
 
 from custody.errors import UsageError
 from custody.keys import keystore as keystores
+from custody.keys import replacing
 from custody.keys import root as roots
 from custody.keys import token as tokens
 from custody.keys.document import EntryMissingError
@@ -184,6 +185,7 @@ def test_neither_root_nor_secrets_are_kept_longer_than_a_minute(
 
 STEPS = (
     "rotate:root-created",
+    "replace:written",
     "replace:renamed",
     "rotate:keystore-written",
     "rotate:root-destroyed",
@@ -335,6 +337,36 @@ def test_what_a_key_file_held_is_overwritten_where_it_lay(tmp_path: Path) -> Non
             assert now != before
             assert root.split()[1] not in now
     assert root.split()[1] not in (tmp_path / "root").read_bytes()
+
+
+def test_what_a_killed_replacement_left_beside_a_key_file_is_overwritten(tmp_path: Path) -> None:
+    create_keystore(tmp_path / "store", uuid4(), KeyFileProvider(tmp_path / "root"))
+    with dying_at("replace:written") as death:
+        Keystore(tmp_path / "store", KeyFileProvider(tmp_path / "root")).rotate()
+    assert death.came
+    with (tmp_path / "root.new").open("rb") as left:
+        secrets = [line.split()[1] for line in left.read().splitlines()]
+        assert len(secrets) == 2
+        Keystore(tmp_path / "store", KeyFileProvider(tmp_path / "root")).rotate()
+        left.seek(0)
+        assert not [one for one in secrets if one in left.read()]
+
+
+def test_a_key_file_read_while_it_is_overwritten_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_keystore(tmp_path / "store", uuid4(), KeyFileProvider(tmp_path / "root"))
+    whole = (tmp_path / "root").read_bytes()
+    (tmp_path / "root").write_bytes(bytes(len(whole)))
+    healed: list[float] = []
+
+    def heal(seconds: float) -> None:
+        healed.append(seconds)
+        (tmp_path / "root").write_bytes(whole)
+
+    monkeypatch.setattr(replacing.time, "sleep", heal)
+    assert secrets_of(Keystore(tmp_path / "store", KeyFileProvider(tmp_path / "root")))
+    assert len(healed) == 1
 
 
 @pytest.fixture
