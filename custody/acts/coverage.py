@@ -3,20 +3,32 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
 from custody.acts.context import Custody
+from custody.acts.place_keys import owners_with_key
 from custody.database import sealed
 from custody.database.engine import transaction
-from custody.database.sealed_places import DOCUMENT, PLACES, place_counts, stray_in
+from custody.database.sealed import SealCount
+from custody.database.sealed_places import (
+    DOCUMENT,
+    PLACES,
+    PlaceCount,
+    place_counts,
+    stray_in,
+)
 from custody.identifiers import BATCH, CONSENT, RECORD, show_id
 from custody.suites import SUITES
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 UNSEALED: Final = "none"
 MOST_LISTED: Final = 1000
 OTHER: Final = "-"
+ONLY_GENERATION: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +37,8 @@ class CoverageLine:
 
     Attributes:
         suite: The suite's name; ``none`` for what is not sealed under its record's key.
-        generation: The generation of the key-encryption key; 0 where there is no key.
+        generation: The generation of the bucket's key-encryption key, 1 where keys have but one
+            (consents, days of batches); 0 where there is no key.
         wanted: Whether the policy wants it so.
     """
 
@@ -46,6 +59,7 @@ class Stray:
         place: The compartment, or the other place.
         reference: The record, consent or batch, as it is shown outside.
         number: The chunk or row of a batch.
+        has_key: Whether the key it lies under is there; without one it never opens again.
     """
 
     dataset: str
@@ -53,6 +67,7 @@ class Stray:
     reference: str
     number: int
     suite: str
+    has_key: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,18 +92,22 @@ class Coverage:
 
 
 def coverage(custody: Custody) -> Coverage:
-    """Count every seal by dataset, compartment, suite and generation of its key."""
-    counts: Counter[tuple[str, str, int, int]] = Counter()
+    """Count every seal by dataset, compartment, suite and generation of its key.
+
+    The keys lie in another database, so a seal that moved to a fresh key between the two looks
+    like one whose key is gone. Those are looked at again: what still lies there without a key is
+    counted as amiss and listed.
+    """
+    tally = _Tally(custody)
     with transaction(custody.data) as connection:
         for page in sealed.seal_counts(connection):
-            generations = custody.keyring.generations_of({one.key_id for one in page})
-            for one in page:
-                generation = generations.get(one.key_id, 0)
-                counts[one.dataset, one.level, one.suite, generation] += one.seals
+            tally.add_records(page)
         for place in PLACES:
-            for suite, seals in place_counts(connection, place).items():
-                counts[OTHER, place, suite, 1] += seals
-        stray = _listed(custody, connection)
+            for owners in place_counts(connection, place):
+                tally.add_place(place, owners)
+    with transaction(custody.data) as connection:
+        tally.look_again(connection)
+        stray = _listed(custody, connection, tally)
     lines = [
         CoverageLine(
             dataset=dataset,
@@ -98,7 +117,7 @@ def coverage(custody: Custody) -> Coverage:
             seals=seals,
             wanted=suite == custody.suite.number and generation > 0,
         )
-        for (dataset, level, suite, generation), seals in sorted(counts.items())
+        for (dataset, level, suite, generation), seals in sorted(tally.counts.items())
     ]
     return Coverage(
         suite=custody.suite.name,
@@ -109,8 +128,49 @@ def coverage(custody: Custody) -> Coverage:
     )
 
 
-def _listed(custody: Custody, connection: Connection) -> list[Stray]:
+class _Tally:
+    """Counts by dataset, level, suite and generation, and what seemed to have no key."""
+
+    def __init__(self, custody: Custody) -> None:
+        self._custody = custody
+        self.counts: Counter[tuple[str, str, int, int]] = Counter()
+        self.keyless: set[UUID] = set()
+        self.keyless_owners: dict[str, set[UUID]] = {place: set() for place in PLACES}
+
+    def add_records(self, page: Sequence[SealCount]) -> None:
+        generations = self._custody.keyring.generations_of({one.key_id for one in page})
+        for one in page:
+            if one.key_id in generations:
+                self._add(one.dataset, one.level, one.suite, generations[one.key_id], one.seals)
+            else:
+                self.keyless.add(one.key_id)
+
+    def add_place(self, place: str, page: Sequence[PlaceCount]) -> None:
+        known = owners_with_key(self._custody, place, {one.owner for one in page})
+        for one in page:
+            if one.owner in known:
+                self._add(OTHER, place, one.suite, ONLY_GENERATION, one.seals)
+            else:
+                self.keyless_owners[place].add(one.owner)
+
+    def look_again(self, connection: Connection) -> None:
+        """Count what still lies where there was no key."""
+        if self.keyless:
+            for page in sealed.seal_counts(connection, list(self.keyless)):
+                for one in page:
+                    self._add(one.dataset, one.level, one.suite, 0, one.seals)
+        for place, owners in self.keyless_owners.items():
+            for places in place_counts(connection, place, owners) if owners else ():
+                for found in places:
+                    self._add(OTHER, place, found.suite, 0, found.seals)
+
+    def _add(self, dataset: str, level: str, suite: int, generation: int, seals: int) -> None:
+        self.counts[dataset, level, suite, generation] += seals
+
+
+def _listed(custody: Custody, connection: Connection, tally: _Tally) -> list[Stray]:
     """Return what is amiss by name, as far as the list goes."""
+    suite, keyless = custody.suite, list(tally.keyless)
     found = [
         Stray(
             dataset=one.dataset,
@@ -118,10 +178,12 @@ def _listed(custody: Custody, connection: Connection) -> list[Stray]:
             reference=show_id(RECORD, one.record_id),
             number=0,
             suite=_name(one.suite),
+            has_key=one.has_key,
         )
-        for one in sealed.stray_seals(connection, custody.suite, MOST_LISTED)
+        for one in sealed.stray_seals(connection, suite, keyless, MOST_LISTED)
     ]
-    for place in PLACES:
+    for place, owners in tally.keyless_owners.items():
+        left = MOST_LISTED - len(found)
         found += [
             Stray(
                 dataset=OTHER,
@@ -129,8 +191,9 @@ def _listed(custody: Custody, connection: Connection) -> list[Stray]:
                 reference=show_id(CONSENT if place == DOCUMENT else BATCH, one.id),
                 number=one.number,
                 suite=_name(one.suite),
+                has_key=one.has_key,
             )
-            for one in stray_in(connection, place, custody.suite, MOST_LISTED - len(found))
+            for one in stray_in(connection, place, suite, left, keyless=owners)
         ]
     return found
 

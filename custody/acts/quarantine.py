@@ -118,6 +118,7 @@ def expire_quarantine(custody: Custody, actor: Actor) -> int:
         # Before the commit: killed behind it, nobody would know that these keys were to go.
         for batch_id in emptied:
             custody.keyring.batches.drop(batch_id, QUARANTINE)
+        tables.forget_locations(connection, emptied)
         reached("quarantine:keys-deleted")
         facts = {"rows": len(gone), "batches": len(set(gone)), "keys_to_end": len(emptied)}
         record(connection, custody, actor, "quarantine:rows:destroyed", facts)

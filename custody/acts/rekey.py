@@ -80,8 +80,7 @@ def rekey(
         UsageError: The policy seals under another suite, so there would be no end of it.
         SealInvalidError: A compartment does not open; its chunk stays as it is.
     """
-    if suite is not custody.suite:
-        raise UsageError("the policy seals under another suite; change crypto in settings.yaml")
+    require_wanted(custody, suite)
     after = _FIRST
     while True:
         receipt = rekey_chunk(custody, actor, after, in_clear=in_clear)
@@ -93,6 +92,16 @@ def rekey(
     for seals in rekey_places(custody, actor):
         yield RekeyReceipt(last=after, seals=seals)
         time.sleep(pause_seconds)
+
+
+def require_wanted(custody: Custody, suite: Suite) -> None:
+    """Require that the policy seals under the suite.
+
+    Raises:
+        UsageError: It seals under another, so there would be no end of sealing again.
+    """
+    if suite is not custody.suite:
+        raise UsageError("the policy seals under another suite; change crypto in settings.yaml")
 
 
 def total(receipts: Iterable[RekeyReceipt]) -> RekeyReceipt:

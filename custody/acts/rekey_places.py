@@ -1,73 +1,71 @@
 """Sealing again what is no record's: documents of consents, intake, quarantine, origins."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
+from uuid import UUID
 
 from custody.acts.context import Actor, Custody
+from custody.acts.place_keys import open_keys_of
 from custody.acts.recording import record
 from custody.consent import document_context
 from custody.database.engine import transaction
 from custody.database.sealed_places import (
     DOCUMENT,
+    FIRST,
     INTAKE,
     LOCATION,
     PLACES,
     QUARANTINE,
     PlacedSeal,
     put_in_place,
+    still_in_place,
     stray_in,
 )
 from custody.intake import intake_context, location_context, quarantine_context
-from custody.keys import wrapping
 from custody.seal import Context, DataKey, KeyMissingError, open_at, seal
+from custody.steps import reached
 
-_PAGE: Final = 500
+# A seal of the intake area holds a chunk of rows, the others a row or less.
+_PAGE: Final[Mapping[str, int]] = {INTAKE: 8, DOCUMENT: 500, QUARANTINE: 500, LOCATION: 500}
 
 
 def rekey_places(custody: Custody, actor: Actor) -> Iterator[int]:
     """Seal again, page by page, whatever is not under the policy's suite; yield how many.
 
-    Where a batch was read from can no longer be opened once its quarantine is over; such an origin
-    is noise, and is taken away.
-
     Raises:
         SealInvalidError: One does not open; its page stays as it is.
     """
     for place in PLACES:
+        after = FIRST
         while True:
             with transaction(custody.data) as connection:
-                stray = stray_in(connection, place, custody.suite, _PAGE)
+                stray = stray_in(connection, place, custody.suite, _PAGE[place], after=after)
             if not stray:
                 break
-            changes = [(one, _again(custody, one)) for one in stray]
-            with transaction(custody.data) as connection:
-                seals = put_in_place(connection, changes)
-                if seals:
-                    facts = {"suite": custody.suite.name, "place": place, "seals": seals}
-                    record(connection, custody, actor, "place:seals:renewed", facts)
-            yield seals
+            reached("rekey:page-read")
+            yield _renew(custody, actor, place, stray)
+            after = (stray[-1].id, stray[-1].number)
 
 
-def _again(custody: Custody, one: PlacedSeal) -> bytes | None:
+def _renew(custody: Custody, actor: Actor, place: str, stray: Sequence[PlacedSeal]) -> int:
+    keys = open_keys_of(custody, place, {one.owner for one in stray})
+    changes = [(one, _again(custody, one, keys)) for one in stray if one.owner in keys]
+    keyless = [one for one in stray if one.owner not in keys]
+    with transaction(custody.data) as connection:
+        seals = put_in_place(connection, place, changes)
+        if seals:
+            facts = {"suite": custody.suite.name, "place": place, "seals": seals}
+            record(connection, custody, actor, "place:seals:renewed", facts)
+        # A key may have gone a moment ago, with what lay under it: stored, expired or reverted.
+        for identifier, number in still_in_place(connection, place, keyless):
+            raise KeyMissingError(f"{place} {identifier}/{number}: its key is gone")
+    return seals
+
+
+def _again(custody: Custody, one: PlacedSeal, keys: Mapping[UUID, DataKey]) -> bytes:
+    key, context = keys[one.owner], _context(custody, one)
     name = f"{one.place} {one.id}/{one.number}"
-    try:
-        key = _key(custody, one)
-    except KeyMissingError:
-        if one.place == LOCATION:
-            return None
-        raise
-    context = _context(custody, one)
     return seal(key, open_at(name, key, one.sealed, context), context, custody.suite)
-
-
-def _key(custody: Custody, one: PlacedSeal) -> DataKey:
-    if one.place == DOCUMENT:
-        key = custody.keyring.consents.open([one.owner]).get(one.owner)
-        if key is None:
-            raise KeyMissingError(f"document of consent {one.id}: its key is gone")
-        return key
-    kind = wrapping.INTAKE if one.place == INTAKE else wrapping.QUARANTINE
-    return custody.keyring.batches.open(one.owner, kind)
 
 
 def _context(custody: Custody, one: PlacedSeal) -> Context:

@@ -53,6 +53,7 @@ def rekey(
 
     with opened() as custody:
         suite = suite_named(to) if to else custody.suite
+        rekeying.require_wanted(custody, suite)
         done = rekeying.RekeyReceipt()
         if not dry_run:
             note("rekeying")

@@ -1,7 +1,7 @@
 """Statements on batches, their chunks and the intake area."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,7 @@ _BY_CONTENT = text(
 )
 _LIST = text(f"SELECT {_COLUMNS} FROM batches ORDER BY opened_at, id")  # noqa: S608
 _LOCK = text(f"SELECT {_COLUMNS} FROM batches WHERE id = :id FOR UPDATE")  # noqa: S608
+_FORGET = text("UPDATE batches SET location = NULL WHERE id = ANY(:ids)")
 _SET_STATE = text("UPDATE batches SET state = :state WHERE id = :id")
 _SET_CHUNKS = text("UPDATE batches SET chunks = :chunks WHERE id = :id")
 _CHUNK_COLUMNS = (
@@ -162,6 +163,11 @@ def lock_batch(connection: Connection, batch_id: UUID) -> Batch:
 def set_batch_state(connection: Connection, batch_id: UUID, state: str) -> None:
     """Move a batch to another state."""
     connection.execute(_SET_STATE, {"id": batch_id, "state": state})
+
+
+def forget_locations(connection: Connection, ids: Collection[UUID]) -> None:
+    """Forget where batches were read from."""
+    connection.execute(_FORGET, {"ids": list(ids)})
 
 
 def set_batch_chunks(connection: Connection, batch_id: UUID, chunks: int) -> None:

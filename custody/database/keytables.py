@@ -47,8 +47,9 @@ _EVERY_KEY = text(
     "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
     " WHERE key_id > :after ORDER BY key_id LIMIT :most"
 )
-_BATCH_KEY = text(
-    "SELECT key_id, day, wrapped FROM batch_keys WHERE batch_id = :batch AND kind = :kind"
+_BATCH_KEYS = text(
+    "SELECT batch_id, key_id, day, wrapped FROM batch_keys"
+    " WHERE batch_id = ANY(:batches) AND kind = :kind"
 )
 _ADD_BATCH_KEY = text(
     "INSERT INTO batch_keys (key_id, batch_id, kind, day, wrapped)"
@@ -154,12 +155,12 @@ def batch_key_days(connection: Connection) -> set[tuple[str, date]]:
     return {(row.kind, row.day) for row in connection.execute(_BATCH_KEY_DAYS)}
 
 
-def find_batch_key(
-    connection: Connection, batch_id: UUID, kind: str
-) -> tuple[UUID, date, bytes] | None:
-    """Return id, day and wrapped bytes of a batch's key, None when it was destroyed."""
-    row = connection.execute(_BATCH_KEY, {"batch": batch_id, "kind": kind}).one_or_none()
-    return None if row is None else (row.key_id, row.day, row.wrapped)
+def batch_keys(
+    connection: Connection, batches: Iterable[UUID], kind: str
+) -> dict[UUID, tuple[UUID, date, bytes]]:
+    """Return per batch the id, day and wrapped bytes of its key, where there is one."""
+    rows = connection.execute(_BATCH_KEYS, {"batches": list(batches), "kind": kind})
+    return {row.batch_id: (row.key_id, row.day, row.wrapped) for row in rows}
 
 
 def add_batch_key(

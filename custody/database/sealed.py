@@ -35,11 +35,13 @@ _EACH: Final = (
 )
 _COUNTS = text(
     f"SELECT r.key_id, r.dataset, c.level, {_SUITE} AS suite, count(*) AS seals {_EACH}"
+    " AND (CAST(:keys AS uuid[]) IS NULL OR r.key_id = ANY(:keys))"
     " GROUP BY r.key_id, r.dataset, c.level, suite"
 )
 _STRAY = text(
-    f"SELECT r.id AS record_id, r.dataset, c.level, {_SUITE} AS suite {_EACH}"
-    f" AND {_SUITE} <> :suite ORDER BY r.id, c.level LIMIT :most"
+    f"SELECT r.id AS record_id, r.dataset, c.level, {_SUITE} AS suite,"
+    f" r.key_id <> ALL(:keyless) AS has_key {_EACH}"
+    f" AND ({_SUITE} <> :suite OR r.key_id = ANY(:keyless)) ORDER BY r.id, c.level LIMIT :most"
 )
 _CUSTOMERS = text(
     f"SELECT DISTINCT r.customer_id {_EACH} AND r.customer_id > :after AND {_SUITE} <> :suite"
@@ -72,25 +74,30 @@ class SealCount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StraySeal:
-    """A compartment that is not sealed as the policy wants it."""
+    """A compartment that is not sealed as the policy wants it, or whose key is gone."""
 
     record_id: UUID
     dataset: str
     level: str
     suite: int
+    has_key: bool
 
 
-def seal_counts(connection: Connection) -> Iterator[list[SealCount]]:
-    """Yield the counts of all seals by key, dataset, level and suite, in pages."""
-    rows = connection.execution_options(yield_per=_PAGE).execute(_COUNTS)
+def seal_counts(
+    connection: Connection, keys: Sequence[UUID] | None = None
+) -> Iterator[list[SealCount]]:
+    """Yield the counts of all seals, or those under some keys, by key, dataset, level and suite."""
+    rows = connection.execution_options(yield_per=_PAGE).execute(_COUNTS, {"keys": keys})
     for page in rows.partitions():
         yield [SealCount(**row._mapping) for row in page]
 
 
-def stray_seals(connection: Connection, suite: Suite, most: int) -> list[StraySeal]:
-    """Return up to ``most`` compartments that are not under the suite."""
-    rows = connection.execute(_STRAY, {"suite": suite.number, "most": most})
-    return [StraySeal(**row._mapping) for row in rows]
+def stray_seals(
+    connection: Connection, suite: Suite, keyless: Sequence[UUID], most: int
+) -> list[StraySeal]:
+    """Return up to ``most`` compartments that are not under the suite, or under a key of these."""
+    parameters = {"suite": suite.number, "keyless": list(keyless), "most": most}
+    return [StraySeal(**row._mapping) for row in connection.execute(_STRAY, parameters)]
 
 
 def customers_to_reseal(connection: Connection, suite: Suite, after: UUID, most: int) -> list[UUID]:

@@ -1,5 +1,6 @@
 """Keys of batches: one for intake and one for quarantine, each under the key of its day."""
 
+from collections.abc import Iterable
 from datetime import date
 from uuid import UUID, uuid4
 
@@ -7,6 +8,7 @@ from sqlalchemy import Connection, Engine
 
 from custody.database import keytables
 from custody.database.engine import transaction
+from custody.keys.document import EntryMissingError
 from custody.keys.keystore import Keystore
 from custody.keys.wrapping import batch_context, day_name
 from custody.seal import DataKey, KeyMissingError, SealInvalidError, new_key
@@ -27,11 +29,11 @@ class BatchKeys:
     def key(self, batch_id: UUID, kind: str, day: date) -> DataKey:
         """Return the batch's key for intake or quarantine, making it on the first call."""
         with transaction(self._engine) as connection:
-            found = keytables.find_batch_key(connection, batch_id, kind)
-            if found is None:
+            found = keytables.batch_keys(connection, [batch_id], kind)
+            if not found:
                 self._add(connection, batch_id, kind, day)
-                found = keytables.find_batch_key(connection, batch_id, kind)
-        return self._open(found, batch_id, kind)
+                found = keytables.batch_keys(connection, [batch_id], kind)
+        return self._open(found[batch_id], batch_id, kind)
 
     def open(self, batch_id: UUID, kind: str) -> DataKey:
         """Return the batch's key.
@@ -40,8 +42,21 @@ class BatchKeys:
             KeyMissingError: It was destroyed with its last chunk, or at the end of its days.
         """
         with transaction(self._engine) as connection:
-            found = keytables.find_batch_key(connection, batch_id, kind)
+            found = keytables.batch_keys(connection, [batch_id], kind).get(batch_id)
+        if found is None:
+            raise KeyMissingError(f"{kind} key of batch {batch_id}")
         return self._open(found, batch_id, kind)
+
+    def open_those(self, batches: Iterable[UUID], kind: str) -> dict[UUID, DataKey]:
+        """Return the keys of the batches that have one."""
+        with transaction(self._engine) as connection:
+            found = keytables.batch_keys(connection, batches, kind)
+        return {batch_id: self._open(key, batch_id, kind) for batch_id, key in found.items()}
+
+    def known(self, batches: Iterable[UUID], kind: str) -> set[UUID]:
+        """Return which of the batches have a key."""
+        with transaction(self._engine) as connection:
+            return set(keytables.batch_keys(connection, batches, kind))
 
     def drop(self, batch_id: UUID, kind: str) -> None:
         """Delete the batch's key row; running it again is success."""
@@ -72,13 +87,14 @@ class BatchKeys:
             connection, key_id=key.key_id, batch_id=batch_id, kind=kind, day=day, wrapped=wrapped
         )
 
-    def _open(self, found: tuple[UUID, date, bytes] | None, batch_id: UUID, kind: str) -> DataKey:
-        if found is None:
-            raise KeyMissingError(f"{kind} key of batch {batch_id}")
+    def _open(self, found: tuple[UUID, date, bytes], batch_id: UUID, kind: str) -> DataKey:
         key_id, day, wrapped = found
         context = batch_context(self._installation, batch_id, kind, key_id)
         try:
             kek = self._keystore.wrapping_key(day_name(kind, day))
             return DataKey(key_id, kek.unwrap(wrapped, context))
+        except EntryMissingError:
+            why = "the key that wrapped it is destroyed"
+            raise KeyMissingError(f"{kind} key of batch {batch_id}: {why}") from None
         except SealInvalidError:
             raise SealInvalidError(f"wrapped {kind} key of batch {batch_id}") from None

@@ -41,6 +41,11 @@ class ConsentKeys:
             found = keytables.consent_keys(connection, customers)
         return {customer: self._open(customer, *key) for customer, key in found.items()}
 
+    def known(self, customers: Iterable[UUID]) -> set[UUID]:
+        """Return which of the customers have a consent key."""
+        with transaction(self._engine) as connection:
+            return set(keytables.consent_keys(connection, customers))
+
     def check(self) -> int:
         """Open every consent key and return how many there are.
 

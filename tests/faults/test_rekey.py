@@ -1,17 +1,18 @@
 """Re-encryption: all ends under the policy's suite, readers never notice, nothing is lost."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from dying import dying_at
-from everything import values_of
-from house import TESTER, Site, destroy, plan_all, take_in
+from everything import rows_of, values_of
+from house import NOW, TESTER, Site, destroy, plan_all, take_in
 from racing import (
     SAME_QUARTER,
     errors,
@@ -28,18 +29,22 @@ from custody.acts import rekey_places as places
 from custody.acts.consents import record_consent
 from custody.acts.context import Custody
 from custody.acts.coverage import OTHER, UNSEALED, coverage
+from custody.acts.quarantine import expire_quarantine
 from custody.acts.rekey import RekeyReceipt, rekey, rekey_chunk, total
+from custody.acts.rekey_places import rekey_places
 from custody.acts.sealing import open_records
-from custody.acts.store import store_chunk
+from custody.acts.store import finish_store, store_chunk
 from custody.acts.turning import turn_keys
 from custody.acts.verify import verify_installation
 from custody.database import records
+from custody.database.batches import list_batches
 from custody.database.engine import transaction
-from custody.database.sealed_places import PLACES, PlacedSeal, stray_in
+from custody.database.sealed_places import INTAKE, PLACES, QUARANTINE
 from custody.errors import UsageError
 from custody.identifiers import RECORD, show_id
 from custody.record import encode_payload
-from custody.seal import SealInvalidError
+from custody.seal import KeyMissingError, SealInvalidError
+from custody.steps import observed_by
 from custody.suites import AES_256_GCM, AES_256_GCM_SIV, SM4_GCM, SUITES, Suite, SuiteRetiredError
 
 PEOPLE, READERS, PLANTED = 60, 4, 20
@@ -282,23 +287,74 @@ def elsewhere(site: Site, people: list[UUID], tmp_path: Path) -> Iterator[Custod
         yield under(opened, SM4_GCM)
 
 
-def test_a_seal_is_counted_by_whoever_renewed_it(
-    elsewhere: Custody, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def once_at(step: str, act: Callable[[], object]) -> Iterator[None]:
+    """Do something the first time that a step is reached in the block."""
+    to_come = [act]
+
+    def overtake(reached: str) -> None:
+        if reached == step and to_come:
+            to_come.pop()()
+
+    with observed_by(overtake):
+        yield
+    assert not to_come, f"{step} was not reached"
+
+
+def test_a_seal_is_counted_by_whoever_renewed_it(elsewhere: Custody) -> None:
     """One run reads a page, another renews it all, then the first comes to put its own."""
     there = sum(one.place in PLACES for one in coverage(elsewhere).stray)
     assert there >= len(PLACES)
     others: list[int] = []
-
-    def overtaken(*arguments: object) -> list[PlacedSeal]:
-        found = stray_in(*arguments)
-        monkeypatch.setattr(places, "stray_in", stray_in)
-        others.extend(places.rekey_places(elsewhere, TESTER))
-        return found
-
-    monkeypatch.setattr(places, "stray_in", overtaken)
-    assert sum(places.rekey_places(elsewhere, TESTER)) == 0
+    with once_at("rekey:page-read", lambda: others.extend(rekey_places(elsewhere, TESTER))):
+        assert sum(rekey_places(elsewhere, TESTER)) == 0
     assert sum(others) == there
+
+
+def test_pages_of_one_come_to_the_same(elsewhere: Custody, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = sum(one.place in PLACES for one in coverage(elsewhere).stray)
+    monkeypatch.setattr(places, "_PAGE", dict.fromkeys(PLACES, 1))
+    assert list(rekey_places(elsewhere, TESTER)) == [1] * there
+    assert not [one for one in coverage(elsewhere).stray if one.place in PLACES]
+
+
+def test_what_goes_with_its_key_while_it_is_sealed_again_is_no_fault(elsewhere: Custody) -> None:
+    """A batch is stored to its end between the page and its keys; held rows expire likewise."""
+    with transaction(elsewhere.data) as connection:
+        batches = [one.id for one in list_batches(connection) if one.state == "ingested"]
+    assert batches
+
+    def leave() -> None:
+        for one in batches:
+            store_chunk(elsewhere, TESTER, one, 0)
+            finish_store(elsewhere, TESTER, one)
+        later = replace(elsewhere, clock=lambda: NOW + timedelta(days=40))
+        assert expire_quarantine(later, TESTER) > 0
+
+    for place in (INTAKE, QUARANTINE):
+        assert place in {one.place for one in coverage(elsewhere).stray}
+    with once_at("rekey:page-read", leave):
+        total(rekey(elsewhere, TESTER, SM4_GCM))
+    assert whole(elsewhere, SM4_GCM)
+
+
+def test_a_seal_whose_key_is_gone_is_counted_amiss_and_listed(elsewhere: Custody) -> None:
+    custody = elsewhere
+    total(rekey(custody, TESTER, SM4_GCM))
+    with transaction(custody.data) as connection:
+        (row,) = records.records_after(connection, UUID(int=0), 1)
+    with transaction(custody.keyring.turner.engine) as connection:
+        connection.execute(text("DELETE FROM data_keys WHERE key_id = :id"), {"id": row.key_id})
+        connection.execute(text("DELETE FROM batch_keys WHERE kind = 'intake'"))
+    rows = [one for one in rows_of(custody) if one.key_id == row.key_id]
+    lost = sum(len(list(one.compartments())) for one in rows)
+    found = coverage(custody)
+    listed = [one.place for one in found.stray if not one.has_key]
+    assert lost > 0
+    assert len(listed) == len(found.stray) == found.seals - found.wanted == lost + 1
+    assert listed[-1] == INTAKE
+    with pytest.raises(KeyMissingError):
+        total(rekey(under(custody, AES_256_GCM), TESTER, AES_256_GCM))
 
 
 def test_what_is_no_record_follows_too(elsewhere: Custody) -> None:
