@@ -22,7 +22,7 @@ from custody.acts.consent_rows import (
     sound_values,
 )
 from custody.acts.context import Actor, Custody
-from custody.acts.intake_area import quarantined
+from custody.acts.intake_area import RefusedRow, hold_rows
 from custody.acts.recording import record
 from custody.acts.store import again_if_changed
 from custody.acts.subjects import (
@@ -37,11 +37,9 @@ from custody.counts import count_codes
 from custody.database import batches as tables
 from custody.database import consents as consent_tables
 from custody.database import customers
-from custody.database import quarantine as quarantine_tables
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.consents import NewConsent
 from custody.database.engine import transaction
-from custody.database.quarantine import QuarantinedRow
 from custody.errors import QualityGateError, Reason, RefusedError
 from custody.identifiers import CUSTOMER, show_id, time_ordered_id
 from custody.intake import IntakeRow
@@ -149,8 +147,8 @@ def _ingest_once(
         if within is not None:
             within(connection)
         _write(custody, connection, batch, draft, keys)
-        held = [_held(custody, batch, chunk.number, row) for row in draft.refused]
-        quarantine_tables.add_quarantine(connection, batch.id, chunk.number, held)
+        refused = [_refused(custody, row) for row in draft.refused]
+        hold_rows(custody, connection, batch.id, chunk.number, "ingest", refused)
         tables.save_chunk(connection, receipt)
         record(connection, custody, actor, "chunk:consents:recorded", facts_of(batch, receipt))
     reached("consents:chunk-written")
@@ -255,7 +253,7 @@ def _document(
     return seal(key, encode_payload(to_payload(dataset, told)), context, custody.suite)
 
 
-def _held(custody: Custody, batch: Batch, chunk: int, row: ConsentRow) -> QuarantinedRow:
+def _refused(custody: Custody, row: ConsentRow) -> RefusedRow:
     dataset = consents_dataset(custody.policy)
     kept = IntakeRow(
         number=row.number,
@@ -263,8 +261,8 @@ def _held(custody: Custody, batch: Batch, chunk: int, row: ConsentRow) -> Quaran
         record_tag=b"",
         content_tag=row.row_tag,
     )
-    codes, known = sorted(row.codes), "subject_suppressed" not in row.codes
-    return quarantined(custody, batch.id, chunk, "ingest", kept, codes, keep_values=known)
+    keep_values = "subject_suppressed" not in row.codes
+    return RefusedRow(row=kept, codes=row.codes, keep_values=keep_values)
 
 
 def _receipt(batch: Batch, chunk: Chunk, draft: ConsentDraft) -> ChunkReceipt:

@@ -16,10 +16,9 @@ from custody.acts.batches import facts_of
 from custody.acts.claiming import written_meanwhile
 from custody.acts.context import Actor, Custody
 from custody.acts.examining import Examined, Row, examine_chunk
-from custody.acts.intake_area import quarantined, write_intake
+from custody.acts.intake_area import RefusedRow, hold_rows, write_intake
 from custody.acts.recording import record
 from custody.database import batches as tables
-from custody.database import quarantine as quarantine_tables
 from custody.database.batches import Batch, BatchRow, ChunkReceipt
 from custody.database.engine import transaction
 from custody.intake import IntakeRow
@@ -92,19 +91,11 @@ def _write(
     write_intake(
         custody, connection, batch.id, chunk, [_intake_row(dataset, r) for r in examined.accepted]
     )
-    held = [
-        quarantined(
-            custody,
-            batch.id,
-            chunk,
-            "ingest",
-            _refused_row(dataset, row),
-            sorted(row.codes),
-            keep_values=not row.kept_back,
-        )
+    refused = [
+        RefusedRow(row=_refused_row(dataset, row), codes=row.codes, keep_values=not row.kept_back)
         for row in examined.refused
     ]
-    quarantine_tables.add_quarantine(connection, batch.id, chunk, held)
+    hold_rows(custody, connection, batch.id, chunk, "ingest", refused)
     named = [
         BatchRow(
             row_number=row.number,

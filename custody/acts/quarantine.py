@@ -37,7 +37,7 @@ from custody.identifiers import BATCH, show_id
 from custody.intake import decode_rows, quarantine_context
 from custody.keys.wrapping import QUARANTINE
 from custody.rows import Chunk, RawRow
-from custody.seal import open_at
+from custody.seal import DataKey, open_at
 from custody.steps import reached
 
 
@@ -71,7 +71,7 @@ def reveal_quarantine(custody: Custody, actor: Actor, batch_id: UUID) -> list[Re
     batch = require_batch(custody, batch_id)
     with transaction(custody.data) as connection:
         rows = quarantine_tables.held_rows(connection, batch_id)
-        shown = [open_held(custody, batch, row) for row in rows]
+        shown = open_held(custody, batch, rows)
         facts = {"batch": show_id(BATCH, batch_id), "rows": len(shown)}
         record(connection, custody, actor, "quarantine:rows:revealed", facts)
     reached("quarantine:recorded")
@@ -125,21 +125,35 @@ def expire_quarantine(custody: Custody, actor: Actor) -> int:
     return len(gone)
 
 
-def open_held(custody: Custody, batch: Batch, row: QuarantinedRow) -> RevealedRow:
-    """Return a row with its values, in memory; people see them through :func:`reveal_quarantine`.
+def open_held(custody: Custody, batch: Batch, rows: Sequence[QuarantinedRow]) -> list[RevealedRow]:
+    """Return a batch's rows with their values; people see them through :func:`reveal_quarantine`.
 
     Raises:
-        SealInvalidError: It does not open; the place is named.
+        SealInvalidError: One does not open; the place is named.
+        KeyMissingError: Of these: the batch's key is gone, perhaps with the rows, a moment ago.
     """
-    values: dict[str, str] = {}
-    if row.sealed is not None:
+    sealed = [row for row in rows if row.sealed is not None]
+    values: dict[int, dict[str, str]] = {}
+    if sealed:
         key = custody.keyring.batches.open(batch.id, QUARANTINE)
-        context = quarantine_context(custody.installation_id, batch.id, row.row_number)
-        place = f"quarantine of {show_id(BATCH, batch.id)}, row {row.row_number}"
-        (kept,) = decode_rows(open_at(place, key, bytes(row.sealed), context))
-        dataset = dataset_of(custody, batch.dataset)
-        values = {field.name: str(value) for field, value in dataset.present(kept.values)}
-    return RevealedRow(batch_id=batch.id, row_number=row.row_number, codes=row.codes, values=values)
+        values = {row.row_number: _values(custody, batch, row, key) for row in sealed}
+    return [
+        RevealedRow(
+            batch_id=batch.id,
+            row_number=row.row_number,
+            codes=row.codes,
+            values=values.get(row.row_number, {}),
+        )
+        for row in rows
+    ]
+
+
+def _values(custody: Custody, batch: Batch, row: QuarantinedRow, key: DataKey) -> dict[str, str]:
+    context = quarantine_context(custody.installation_id, batch.id, row.row_number)
+    place = f"quarantine of {show_id(BATCH, batch.id)}, row {row.row_number}"
+    (kept,) = decode_rows(open_at(place, key, row.sealed or b"", context))
+    dataset = dataset_of(custody, batch.dataset)
+    return {field.name: str(value) for field, value in dataset.present(kept.values)}
 
 
 def _read_again(

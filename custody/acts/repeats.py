@@ -9,10 +9,9 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from custody.acts.context import Custody
-from custody.acts.intake_area import quarantined, read_intake, write_intake
+from custody.acts.intake_area import RefusedRow, hold_rows, read_intake, write_intake
 from custody.counts import add_counts
 from custody.database import batches as tables
-from custody.database import quarantine as quarantine_tables
 from custody.database.batches import Batch
 from custody.errors import UsageError
 
@@ -42,12 +41,8 @@ def _take_out(
     stay = [row for row in rows if row.number not in refused | unchanged]
     write_intake(custody, connection, batch.id, chunk, stay)
     code = "duplicate_in_batch"
-    held = [
-        quarantined(custody, batch.id, chunk, "ingest", row, [code], keep_values=True)
-        for row in rows
-        if row.number in refused
-    ]
-    quarantine_tables.add_quarantine(connection, batch.id, chunk, held)
+    out = [RefusedRow(row=row, codes=[code]) for row in rows if row.number in refused]
+    hold_rows(custody, connection, batch.id, chunk, "ingest", out)
     receipt = tables.find_chunk(connection, batch.id, chunk, lock=True)
     if receipt is None:
         raise UsageError("no such chunk", str(chunk))

@@ -12,6 +12,7 @@ from custody.consent import document_context
 from custody.database import batches as tables
 from custody.database import consents as consent_tables
 from custody.database import quarantine as quarantine_tables
+from custody.database.batches import Batch
 from custody.database.engine import transaction
 from custody.seal import KeyMissingError, open_at
 
@@ -47,11 +48,22 @@ def _open_intake(custody: Custody) -> int:
 
 def _open_quarantine(custody: Custody) -> int:
     with transaction(custody.data) as connection:
-        held = quarantine_tables.held_rows(connection)
-        batches = {batch.id: batch for batch in tables.list_batches(connection)}
-    for row in held:
-        open_held(custody, batches[row.batch_id], row)
-    return sum(row.sealed is not None for row in held)
+        batches = tables.list_batches(connection)
+    return sum(_open_quarantine_of(custody, batch) for batch in batches)
+
+
+def _open_quarantine_of(custody: Custody, batch: Batch) -> int:
+    def opened() -> int:
+        with transaction(custody.data) as connection:
+            held = quarantine_tables.held_rows(connection, batch.id)
+        open_held(custody, batch, held)
+        return sum(row.sealed is not None for row in held)
+
+    try:
+        return opened()
+    except KeyMissingError:
+        # They expired a moment ago, and the key went with the last; or else it is lost.
+        return opened()
 
 
 def _open_locations(custody: Custody) -> int:

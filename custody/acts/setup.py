@@ -122,10 +122,10 @@ def last_policy(data_url: str) -> Policy | None:
     try:
         with transaction(engine) as connection:
             there = tables.find_installation(connection) is not None
-            versions = list(tables.policy_versions(connection).values()) if there else []
+            documents = tables.policy_used_last(connection) if there else None
     finally:
         engine.dispose()
-    return parse_policy(versions[-1]) if versions else None
+    return parse_policy(documents) if documents else None
 
 
 def close_custody(custody: Custody) -> None:

@@ -18,7 +18,7 @@ from custody.acts.batches import facts_of, require_batch, total
 from custody.acts.context import Actor, Custody
 from custody.acts.drafting import Draft, Planned, draft_chunk
 from custody.acts.endings import finish_endings
-from custody.acts.intake_area import quarantined, read_intake
+from custody.acts.intake_area import RefusedRow, hold_rows, read_intake
 from custody.acts.rechecking import require_still_true
 from custody.acts.recording import record
 from custody.acts.sealing import seal_payloads
@@ -26,7 +26,6 @@ from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, writ
 from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
 from custody.database import customers, endings, periods, records
-from custody.database import quarantine as quarantine_tables
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import DatabaseError, transaction
 from custody.database.records import RecordKey, SearchEntry
@@ -132,11 +131,8 @@ def _write(  # noqa: PLR0913 - one unit of work and all it needs
     write_learnt(connection, draft.directory)
     lift_suppressions(connection, draft.directory)
     _write_records(custody, connection, batch, draft, keys)
-    held = [
-        quarantined(custody, batch.id, chunk, "store", row, codes, keep_values=True)
-        for row, codes in draft.refused
-    ]
-    quarantine_tables.add_quarantine(connection, batch.id, chunk, held)
+    refused = [RefusedRow(row=row, codes=codes) for row, codes in draft.refused]
+    hold_rows(custody, connection, batch.id, chunk, "store", refused)
     tables.drop_intake(connection, batch.id, chunk)
     stored = _stored(receipt, draft)
     tables.save_chunk(connection, stored)

@@ -18,6 +18,10 @@ _REMEMBER = text(
     "INSERT INTO policy_versions (digest, loaded_at, documents)"
     " VALUES (:digest, :at, CAST(:documents AS jsonb)) ON CONFLICT (digest) DO NOTHING"
 )
+_USED_LAST = text(
+    "SELECT documents FROM policy_versions WHERE digest ="
+    " (SELECT body::jsonb ->> 'policy' FROM ledger.entries ORDER BY seq DESC LIMIT 1)"
+)
 _VERSIONS = text("SELECT digest, documents FROM policy_versions ORDER BY loaded_at, digest")
 
 
@@ -51,6 +55,12 @@ def remember_policy(
     """Keep a policy version whole, under its digest, and return whether it was new."""
     row = {"digest": digest, "at": at, "documents": json.dumps(dict(documents))}
     return connection.execute(_REMEMBER, row).rowcount == 1
+
+
+def policy_used_last(connection: Connection) -> dict[str, str] | None:
+    """Return the documents of the policy under which the ledger's last entry was made."""
+    found: dict[str, str] | None = connection.execute(_USED_LAST).scalar_one_or_none()
+    return found
 
 
 def policy_versions(connection: Connection) -> dict[str, dict[str, str]]:

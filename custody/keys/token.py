@@ -37,6 +37,7 @@ _HEADER_BYTES: Final = len(_PREFIX) + NONCE_BYTES
 # An application logs into a token once, whatever the number of its threads.
 _one_at_a_time = threading.Lock()
 # What a library of a vendor may raise: its own errors are of RuntimeError.
+_REFUSALS: Final = (CustodyError, RuntimeError, OSError, ValueError, TypeError)
 _T = TypeVar("_T")
 
 
@@ -131,7 +132,7 @@ class TokenProvider:
             try:
                 with self._session() as session:
                     answers.append(act(session))
-            except Exception as error:  # noqa: BLE001 - a vendor's library raises what it likes
+            except _REFUSALS as error:
                 errors.append(error)
 
         if not _one_at_a_time.acquire(timeout=PATIENCE_SECONDS):

@@ -131,7 +131,8 @@ def _quarantine(custody: Custody, connection: Connection, batches: Names) -> obj
     for row in quarantine_tables.held_rows(connection):
         batch = batch_tables.find_batch(connection, row.batch_id)
         assert batch is not None
-        values = sorted(open_held(custody, batch, row).values.items())
+        (held,) = open_held(custody, batch, [row])
+        values = sorted(held.values.items())
         codes, tag = sorted(row.codes), bytes(row.row_tag).hex()
         found.append(str((batches[batch.id], row.row_number, row.stage, codes, tag, values)))
     return sorted(found)
