@@ -24,6 +24,7 @@ from custody.keys.providers import RootPlace
 from custody.policy.load import load_policy
 from custody.policy.model import Level
 from custody.record import ALIAS, RecordRow, to_payload
+from custody.seal import DataKey
 from custody.suites import Suite
 
 ACTOR: Final = Actor(how="os-user", name="bench")
@@ -96,7 +97,7 @@ def seal_customers(custody: Custody, count: int) -> None:
             records.copy_records(connection, rows)
 
 
-def _record(custody: Custody, key: object, customer: UUID, number: int) -> RecordRow:
+def _record(custody: Custody, key: DataKey, customer: UUID, number: int) -> RecordRow:
     dataset = custody.policy.dataset("customers")
     payloads: dict[Level, dict[int, str | int]] = {Level.GENERAL: {ALIAS: secrets.token_hex(8)}}
     for name, value in _values(number).items():
@@ -105,7 +106,7 @@ def _record(custody: Custody, key: object, customer: UUID, number: int) -> Recor
     record_id = time_ordered_id(custody.now())
     seals = seal_payloads(
         custody,
-        key,  # type: ignore[arg-type]
+        key,
         payloads,
         record_id=record_id,
         customer_id=customer,
@@ -120,10 +121,8 @@ def _record(custody: Custody, key: object, customer: UUID, number: int) -> Recor
         purpose="insurance_service",
         namespace="bench",
         version=1,
-        key_id=key.key_id,  # type: ignore[attr-defined]
-        general=seals["general"],
-        sensitive=seals.get("sensitive"),
-        secret=seals.get("secret"),
+        key_id=key.key_id,
+        **seals,
         ends_on=None,
         level_raised=False,
         batch_id=UUID(int=0),

@@ -140,7 +140,7 @@ def _copy_out_and_in(ground: Ground) -> None:
     """Copy all records into another table of the same form, through this process."""
     url = ground.postgres.endpoints.owner_url.replace("+psycopg", "")
     with psycopg.connect(url) as connection:
-        connection.execute(f"CREATE TABLE custody.copied (LIKE custody.records)")  # noqa: F541
+        connection.execute("CREATE TABLE custody.copied (LIKE custody.records)")
         with (
             psycopg.connect(url) as reader,
             reader.cursor().copy(f"COPY ({_ROWS}) TO STDOUT (FORMAT BINARY)") as out,

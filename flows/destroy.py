@@ -21,7 +21,7 @@ def destroy(plan_id: MaybePlanId = "") -> DestructionReceipt | State[None]:
     """Erase what a plan lists, or what is due today · 销毁计划所列或今日到期的数据.
 
     What is held meanwhile stays. A purge of many customers waits for two people. In the end the
-    keys turn, so that no backup of the databases opens what was erased.
+    keys turn, so that no backup of the databases opens what lay under a deleted key.
 
     Args:
         plan_id: A plan that was written; empty to plan what is due today.

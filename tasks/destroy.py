@@ -52,7 +52,7 @@ def take_plan(plan_id: str) -> str:
 
 @step
 def make_final() -> int:
-    """Turn the buckets in which keys were deleted, so that no backup opens what was erased.
+    """Turn the buckets in which keys were deleted, so that no backup opens what they sealed.
 
     Returns how many key-encryption keys were destroyed.
     """

@@ -187,6 +187,7 @@ def revert_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt
             tables.drop_intake(connection, batch_id)
             tables.drop_batch_rows(connection, batch_id)
             quarantine_tables.drop_quarantine(connection, batch_id)
+            tables.forget_locations(connection, [batch_id])
             tables.set_batch_state(connection, batch_id, "reverted")
             record(connection, custody, actor, "batch:ingest:reverted", facts_of(batch, receipt))
     custody.keyring.batches.drop(batch_id, INTAKE)

@@ -121,7 +121,5 @@ def _sealed_again(
         row,
         period=period,
         key_id=key.key_id,
-        general=seals["general"],
-        sensitive=seals.get("sensitive"),
-        secret=seals.get("secret"),
+        **seals,
     )

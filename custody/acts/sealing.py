@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypedDict
 from uuid import UUID
 
 from custody.acts.context import Custody
@@ -21,6 +22,14 @@ from custody.seal import DataKey, KeyMissingError, open_at, seal
 
 ALIAS_BYTES = 8
 _ATTEMPTS = 5
+
+
+class Seals(TypedDict):
+    """The seals of a record's compartments, as its row has them."""
+
+    general: bytes
+    sensitive: bytes | None
+    secret: bytes | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +63,10 @@ def seal_payloads(  # noqa: PLR0913 - the parts of one record's context
     customer_id: UUID,
     dataset: str,
     version: int,
-) -> dict[str, bytes]:
-    """Return each compartment's seal by level; levels without fields are left out."""
+) -> Seals:
+    """Return each compartment's seal; levels without fields have none."""
     described = custody.policy.datasets.get(dataset)
-    return {
+    seals = {
         level.value: seal(
             key,
             encode_compartment(described, payload),
@@ -69,6 +78,9 @@ def seal_payloads(  # noqa: PLR0913 - the parts of one record's context
         for level, payload in payloads.items()
         if payload
     }
+    return Seals(
+        general=seals["general"], sensitive=seals.get("sensitive"), secret=seals.get("secret")
+    )
 
 
 def open_records(custody: Custody, rows: Iterable[RecordRow]) -> list[OpenRecord]:

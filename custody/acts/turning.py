@@ -21,8 +21,9 @@ EVENTS: Final = ("key:turn:begun", "key:turn:completed")
 def turn_keys(custody: Custody, actor: Actor, *, everything: bool = False) -> TurnReceipt | None:
     """Turn the buckets in which keys were deleted, or all; None where there was nothing to do.
 
-    Afterwards no copy of both databases from before opens what was erased, unless the keystore of
-    before is there too.
+    Afterwards no copy of both databases from before opens what lay under a deleted key, unless the
+    keystore of before is there too. What retention took while its key stays, for other records of
+    the customer and period, is final at the period's end (ADR 0012).
 
     Raises:
         SealInvalidError: A key does not open; its bucket stays as it is.

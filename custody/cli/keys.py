@@ -77,7 +77,8 @@ def turn(
 ) -> None:
     """Wrap the surviving keys anew where keys were deleted, and destroy the old wrapping keys.
 
-    From then on no copy of both databases from before opens what was erased.
+    From then on no copy of both databases from before opens what was erased, but for rows that
+    retention took from under a key that others stay under: they end with their period.
     """
     from custody.acts.turning import turn_keys
 

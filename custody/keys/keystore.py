@@ -61,7 +61,7 @@ class Rotation:
 
 
 class Keystore:
-    """The opened keystore; secrets are unwrapped when asked for and kept at most 60 seconds."""
+    """The opened keystore; secrets are unwrapped when asked for and used for 60 seconds at most."""
 
     def __init__(self, path: Path, provider: RootProvider) -> None:
         """Read the file and open its root.
@@ -202,7 +202,8 @@ class Keystore:
     def _with(self, name: str) -> Opened:
         """Return the file as read, anew if that was long ago or it had no such entry yet.
 
-        Neither root nor secrets stay longer than 60 seconds: others may have destroyed them.
+        Neither root nor secrets are used longer than 60 seconds: others may have destroyed them.
+        One that is not used stays in memory until it next is, or the process ends.
         """
         opened = self._opened
         is_old = time.monotonic() - opened.read_at >= CACHE_SECONDS

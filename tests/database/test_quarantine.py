@@ -9,7 +9,7 @@ from own_databases import Databases
 from people_house import SHELL, House, build_house, close_house
 from sqlalchemy import text
 
-from custody.acts.batches import close_batch, open_batch, open_reader, revert_batch
+from custody.acts.batches import close_batch, open_batch, open_reader, require_batch, revert_batch
 from custody.acts.context import Custody
 from custody.acts.overview import overview
 from custody.acts.quarantine import (
@@ -133,6 +133,7 @@ def test_held_rows_are_destroyed_after_the_days_of_the_policy_and_not_before(hou
     assert list_quarantine(custody) == []
     with pytest.raises(KeyMissingError):
         custody.keyring.batches.open(batch.id, QUARANTINE)
+    assert require_batch(custody, batch.id).location is None
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(house: House) -> None:
@@ -172,6 +173,7 @@ def test_a_reverted_batch_leaves_nothing_and_its_content_can_come_again(house: H
             take_chunk(custody, SHELL, batch, chunk)
     close_batch(custody, SHELL, batch.id)
     revert_batch(custody, SHELL, batch.id)
+    assert require_batch(custody, batch.id).location is None
     for kind in (INTAKE, QUARANTINE):
         with pytest.raises(KeyMissingError):
             custody.keyring.batches.open(batch.id, kind)
