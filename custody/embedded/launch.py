@@ -19,10 +19,13 @@ import pwd
 import resource
 import signal
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_SET_KEEPCAPS = 8
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
@@ -77,6 +80,9 @@ def _become_account() -> None:
     os.setgroups([])
     os.setresgid(other.pw_gid, other.pw_gid, other.pw_gid)
     _call("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    # initdb asks access(2) whether it may run its programs, which looks at capabilities only so.
+    with suppress(PermissionError):
+        _call("prctl", PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setresuid(other.pw_uid, other.pw_uid, other.pw_uid)
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     only = 1 << CAP_DAC_OVERRIDE

@@ -203,6 +203,7 @@ def ordinary(
     capability = "-all,+dac_read_search"
     who = (f"--reuid={ORDINARY_USER}", "--regid=nogroup", "--clear-groups")
     may = (f"--inh-caps={capability}", f"--ambient-caps={capability}")
+    may = (*may, "--securebits=+no_setuid_fixup")  # access(2) looks at capabilities only so
     yield Demo(home, 50, setpriv, *who, *may)
 
 
