@@ -49,11 +49,12 @@ def skip_for_want_of(name: str, why: str) -> None:
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach what tests start, also where a shell runs the tests in the background.
+    """Let Ctrl-C and hang-ups reach what tests start, also where the tests run in the background.
 
-    There it is ignored, and every process inherits that.
+    There a shell or nohup has them ignored, and every process inherits that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(optionalhook=True)
