@@ -8,10 +8,10 @@ from tasks.destroy import (
     claim_plan,
     erase_chunk,
     expire_quarantine,
-    make_final,
     take_plan,
     verify_absence,
 )
+from tasks.keys import turn_keys
 from tasks.parameters import MaybePlanId
 from tasks.stage import stage
 
@@ -30,10 +30,10 @@ def destroy(plan_id: MaybePlanId = "") -> DestructionReceipt | State[None]:
     expire_quarantine()
     plan = claim_plan(take_plan(plan_id))
     if plan.settled is not None:
-        make_final()
+        turn_keys()
         return plan.settled
     for chunk in plan.chunks:
         erase_chunk(plan.plan_id, chunk)
     receipt = certify_destruction(verify_absence(plan.plan_id))
-    make_final()
+    turn_keys()
     return receipt

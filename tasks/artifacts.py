@@ -23,6 +23,12 @@ _COUNTS: Final = (
     "rows",
     "votes",
     "needed",
+    "buckets",
+    "keys",
+    "records",
+    "renewed",
+    "seals",
+    "amiss",
 )
 
 

@@ -7,7 +7,7 @@ from prefect.states import Completed
 
 from custody.acts import certify as certifying
 from custody.acts import destroy as destroying
-from custody.acts import quarantine, turning
+from custody.acts import quarantine
 from custody.acts.planning import Scope, plan_destruction, require_plan
 from custody.counts import add_counts
 from custody.errors import AwaitingApprovalError
@@ -48,16 +48,6 @@ def take_plan(plan_id: str) -> str:
         return show_id(PLAN, require_plan(custody(), read_id(PLAN, plan_id)).id)
     plan = plan_destruction(custody(), actor(), Scope(as_of=custody().today()))
     return show_id(PLAN, plan.id)
-
-
-@step
-def make_final() -> int:
-    """Turn the buckets in which keys were deleted, so that no backup opens what they sealed.
-
-    Returns how many key-encryption keys were destroyed.
-    """
-    receipt = turning.turn_keys(custody(), actor())
-    return receipt.destroyed if receipt else 0
 
 
 @step

@@ -18,6 +18,9 @@ SourceName = Annotated[str, Field(pattern=_NAME)]
 BatchId = Annotated[str, Field(pattern=f"^batch_{_ID}$")]
 MaybeBatchId = Annotated[str, Field(pattern=f"^(batch_{_ID})?$")]
 MaybeRequestId = Annotated[str, Field(pattern=f"^(req_{_ID})?$")]
+Period = Annotated[str, Field(pattern=r"^[0-9]{4}Q[1-4]$")]
+MaybeSuite = Annotated[str, Field(pattern=r"^([a-z0-9-]{1,40})?$")]
+PauseMs = Annotated[int, Field(ge=0, le=60_000)]
 MaybePlanId = Annotated[str, Field(pattern=f"^(plan_{_ID})?$")]
 
 

@@ -81,16 +81,28 @@ def rekey(
         SealInvalidError: A compartment does not open; its chunk stays as it is.
     """
     require_wanted(custody, suite)
-    after = _FIRST
-    while True:
-        receipt = rekey_chunk(custody, actor, after, in_clear=in_clear)
-        if receipt is None:
-            break
+    yield from rekey_records(custody, actor, pause_seconds=pause_seconds, in_clear=in_clear)
+    for seals in rekey_places(custody, actor):
+        yield RekeyReceipt(seals=seals)
+        time.sleep(pause_seconds)
+
+
+def rekey_records(
+    custody: Custody,
+    actor: Actor,
+    after: UUID = _FIRST,
+    *,
+    pause_seconds: float = 0.0,
+    in_clear: bool = False,
+) -> Iterator[RekeyReceipt]:
+    """Seal again, chunk by chunk, what the customers behind ``after`` have in records.
+
+    Raises:
+        SealInvalidError: A compartment does not open; its chunk stays as it is.
+    """
+    while receipt := rekey_chunk(custody, actor, after, in_clear=in_clear):
         yield receipt
         after = receipt.last
-        time.sleep(pause_seconds)
-    for seals in rekey_places(custody, actor):
-        yield RekeyReceipt(last=after, seals=seals)
         time.sleep(pause_seconds)
 
 

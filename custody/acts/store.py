@@ -22,18 +22,21 @@ from custody.acts.intake_area import RefusedRow, hold_rows, read_intake
 from custody.acts.rechecking import require_still_true
 from custody.acts.recording import record
 from custody.acts.sealing import seal_payloads
+from custody.acts.search import fit_indexes
 from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, write_learnt
 from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
 from custody.database import customers, endings, periods, records
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import DatabaseError, transaction
-from custody.database.records import RecordKey, SearchEntry
+from custody.database.records import RecordKey
+from custody.database.search import SearchEntry, copy_search, delete_search, share_plans
 from custody.errors import UsageError
 from custody.keys.turning import PeriodClosedError
 from custody.keys.wrapping import INTAKE
 from custody.record import RecordRow
 from custody.seal import DataKey, KeyMissingError
+from custody.searching import cut, indexes_of, search_terms
 from custody.steps import reached
 
 ATTEMPTS: Final = 8
@@ -73,6 +76,7 @@ def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
             reached("store:intake-key-deleted")
     reached("store:batch-closed")
     finish_endings(custody, actor)
+    fit_indexes(custody, actor)
 
 
 def again_if_changed(act: Callable[[], _T]) -> _T:
@@ -151,7 +155,7 @@ def _write_records(
     old = [planned.record_id for planned in replaced]
     if old:
         endings.end_keys_of_records(connection, old, "replaced", custody.now())
-        records.delete_search(connection, old)
+        delete_search(connection, old)
         if records.delete_rows(connection, old) != len(old):
             raise ChangedMeanwhileError
     wanted = [_record_key(planned) for planned in draft.planned]
@@ -159,7 +163,7 @@ def _write_records(
         raise ChangedMeanwhileError
     rows = [_seal(custody, batch, planned, keys) for planned in draft.planned]
     records.copy_records(connection, rows)
-    records.copy_search(connection, _search_entries(custody, batch, draft.planned))
+    copy_search(connection, _search_entries(custody, connection, batch, draft.planned))
 
 
 def _record_key(planned: Planned) -> RecordKey:
@@ -208,14 +212,15 @@ def _seal(
 
 
 def _search_entries(
-    custody: Custody, batch: Batch, planned: Sequence[Planned]
+    custody: Custody, connection: Connection, batch: Batch, planned: Sequence[Planned]
 ) -> list[SearchEntry]:
     dataset = custody.policy.dataset(batch.dataset)
+    bits = share_plans(connection, indexes_of(dataset))
     searched = [field for field in dataset.fields if field.search]
     return [
         SearchEntry(
             kind=kind,
-            tag=custody.keyring.tags.search(kind, text),
+            tag=cut(custody.keyring.tags.search(kind, text), bits[kind]),
             record_id=one.record_id,
             customer_id=one.customer_id,
         )
@@ -226,14 +231,6 @@ def _search_entries(
             batch.dataset, field.name, field.search, str(one.row.values[field.number])
         )
     ]
-
-
-def search_terms(
-    dataset: str, field: str, searches: frozenset[str], value: str
-) -> list[tuple[str, str]]:
-    """Return under which kinds and texts a value can be found again."""
-    texts = {"equality": value, "last_four": value[-4:]}
-    return [(f"{dataset}.{field}:{search}", texts[search]) for search in sorted(searches)]
 
 
 def _stored(receipt: ChunkReceipt, draft: Draft) -> ChunkReceipt:

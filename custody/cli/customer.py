@@ -1,5 +1,6 @@
 """``custody customer``: find one by a reference, and see how much is held, in counts."""
 
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -36,6 +37,36 @@ def find(
     if found is None:
         raise RefusedError("customer", (Reason(code="subject_unknown"),))
     show({"customer": show_id(CUSTOMER, found)})
+
+
+@app.offers("search")
+def search(
+    field: Annotated[str, typer.Argument(help="DATASET.FIELD, such as customers.mobile.")],
+    value: Annotated[
+        str, typer.Argument(help="The value; - to read it from standard input, unseen by others.")
+    ],
+    *,
+    last_four: Annotated[
+        bool, typer.Option("--last-four", help="Search by the last four characters.")
+    ] = False,
+) -> None:
+    """Find customers by a value of a record; candidates are opened and compared.
+
+    Only what the policy's `search` of the field allows. The ledger notes that somebody looked.
+    """
+    from custody.acts.search import search_customers
+    from custody.identifiers import CUSTOMER, show_id
+    from custody.searching import EQUALITY, LAST_FOUR
+
+    dataset, _, name = field.partition(".")
+    wanted = sys.stdin.readline().strip() if value == "-" else value
+    with opened() as custody:
+        how = LAST_FOUR if last_four else EQUALITY
+        found = search_customers(custody, os_user(), dataset, name, how, wanted)
+    if not found.customers:
+        raise RefusedError("customer", (Reason(code="subject_unknown"),))
+    shown = [show_id(CUSTOMER, one) for one in found.customers]
+    show({"customers": shown, "candidates": found.candidates})
 
 
 @app.offers("show")

@@ -1,4 +1,4 @@
-"""Deploying the five flows: Prefect's own command on the packaged ``prefect.yaml``."""
+"""Deploying the flows: Prefect's own command on the packaged ``prefect.yaml``."""
 
 import os
 import subprocess
@@ -13,7 +13,10 @@ from custody.embedded.processes import client_environment
 from custody.embedded.runtime import Running
 from custody.errors import CustodyError
 
-STAGES: Final = ("ingest", "store", "use", "transfer", "destroy")
+FLOWS: Final = (
+    *("ingest", "store", "use", "transfer", "destroy"),
+    *("turn", "close-period", "rekey"),
+)
 
 
 class DeployFailedError(CustodyError):
@@ -70,8 +73,8 @@ def _refuse_unknown_parameters() -> None:
     from prefect.client.schemas.actions import DeploymentUpdate
 
     with get_client(sync_client=True) as client:
-        for stage in STAGES:
-            deployment = client.read_deployment_by_name(f"{stage}/{stage}")
+        for flow in FLOWS:
+            deployment = client.read_deployment_by_name(f"{flow}/{flow}")
             known = deployment.parameter_openapi_schema or {}
             schema = {**known, "additionalProperties": False}
             change = DeploymentUpdate(parameter_openapi_schema=schema)

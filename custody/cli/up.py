@@ -48,7 +48,7 @@ def up(
         bool, typer.Option("--detach", help="Return once all is up; custody down stops it.")
     ] = False,
 ) -> None:
-    """Start everything, deploy the five flows, stay until Ctrl-C.
+    """Start everything, deploy the flows, stay until Ctrl-C.
 
     When a process it started ends by itself, all of it stops, with exit code 1.
     """

@@ -1,14 +1,16 @@
-"""Statements on records, their keys, the search index and the periods."""
+"""Statements on records and their keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from custody.database.blobs import Blobs
+from custody.database.copying import copy_rows
+from custody.database.search import delete_search
 from custody.record import RecordRow
 
 _COLUMNS: Final = (
@@ -20,9 +22,6 @@ _TYPES: Final = (
     *("bytea", "bytea", "bytea", "date", "bool", "uuid", "int4", "timestamptz"),
 )
 _COPY: Final = f"COPY custody.records ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
-_COPY_SEARCH: Final = (
-    "COPY custody.search_index (kind, tag, record_id, customer_id) FROM STDIN (FORMAT BINARY)"
-)
 _BY_ID = text(f"SELECT {_COLUMNS} FROM records WHERE id = ANY(:ids) ORDER BY id")  # noqa: S608
 _OF_CUSTOMERS = text(
     f"SELECT {_COLUMNS} FROM records WHERE customer_id = ANY(:customers) ORDER BY id"  # noqa: S608
@@ -56,7 +55,6 @@ _PUT_KEYS = text(
 )
 _DELETE = text("DELETE FROM records WHERE id = ANY(:ids)")
 _DELETE_KEYS = text("DELETE FROM record_keys WHERE record_id = ANY(:ids)")
-_DELETE_SEARCH = text("DELETE FROM search_index WHERE record_id = ANY(:ids)")
 _MOVE_KEYS = text(
     "UPDATE record_keys k SET period = w.p, version = w.v FROM unnest(CAST(:ids AS uuid[]),"
     " CAST(:periods AS text[]), CAST(:versions AS integer[])) AS w (id, p, v)"
@@ -70,7 +68,6 @@ _COUNT = text(
     "SELECT dataset, count(*) AS records, count(sensitive) AS sensitive, count(secret) AS secret,"
     " count(*) FILTER (WHERE level_raised) AS raised FROM records GROUP BY dataset ORDER BY dataset"
 )
-_SEARCH = text("SELECT record_id, customer_id FROM search_index WHERE tag = :tag AND kind = :kind")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,16 +92,6 @@ class RecordVersion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SearchEntry:
-    """One coarse search tag of one record."""
-
-    kind: str
-    tag: bytes
-    record_id: UUID
-    customer_id: UUID
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetCount:
     """How many records a dataset has, and how many have each compartment."""
 
@@ -118,26 +105,7 @@ class DatasetCount:
 def copy_records(connection: Connection, rows: Iterable[RecordRow]) -> None:
     """Write sealed records by binary COPY, in the connection's transaction."""
     names = [name.strip() for name in _COLUMNS.split(",")]
-    _copy(connection, _COPY, _TYPES, ([getattr(row, name) for name in names] for row in rows))
-
-
-def copy_search(connection: Connection, entries: Iterable[SearchEntry]) -> None:
-    """Write search index entries by binary COPY."""
-    rows = ((e.kind, e.tag, e.record_id, e.customer_id) for e in entries)
-    _copy(connection, _COPY_SEARCH, ["text", "bytea", "uuid", "uuid"], rows)
-
-
-def _copy(
-    connection: Connection, statement: str, types: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> None:
-    raw = connection.connection.cursor()
-    try:
-        with raw.copy(statement) as copy:
-            copy.set_types(types)
-            for row in rows:
-                copy.write_row(row)
-    finally:
-        raw.close()
+    copy_rows(connection, _COPY, _TYPES, ([getattr(row, name) for name in names] for row in rows))
 
 
 def records_by_id(connection: Connection, ids: Iterable[UUID]) -> list[RecordRow]:
@@ -223,15 +191,10 @@ def delete_rows(connection: Connection, ids: Iterable[UUID]) -> int:
     return connection.execute(_DELETE, {"ids": list(ids)}).rowcount
 
 
-def delete_search(connection: Connection, ids: Iterable[UUID]) -> None:
-    """Delete the search index entries of records."""
-    connection.execute(_DELETE_SEARCH, {"ids": list(ids)})
-
-
 def delete_records(connection: Connection, ids: Iterable[UUID]) -> int:
     """Delete records with their keys and index entries, and return how many records there were."""
     wanted = {"ids": list(ids)}
-    connection.execute(_DELETE_SEARCH, wanted)
+    delete_search(connection, wanted["ids"])
     connection.execute(_DELETE_KEYS, wanted)
     return connection.execute(_DELETE, wanted).rowcount
 
@@ -239,9 +202,3 @@ def delete_records(connection: Connection, ids: Iterable[UUID]) -> int:
 def count_records(connection: Connection) -> list[DatasetCount]:
     """Return how many records each dataset has, and in which compartments."""
     return [DatasetCount(**row._mapping) for row in connection.execute(_COUNT)]
-
-
-def search(connection: Connection, kind: str, tag: bytes) -> list[tuple[UUID, UUID]]:
-    """Return candidates (record, customer) for a coarse tag; the caller opens and compares."""
-    rows = connection.execute(_SEARCH, {"kind": kind, "tag": tag})
-    return [(row.record_id, row.customer_id) for row in rows]

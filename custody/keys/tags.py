@@ -1,8 +1,9 @@
 """Tags: keyed hashes under which custody finds a person or a record again without a clear value.
 
 All are HMAC-SHA-256 (RFC 2104) over a label and length-prefixed parts. An **identity tag** is cut
-to 128 bits and unique; a **search tag** is cut to 16, so that many values share one and a list of
-candidates must be opened and compared; a **suppression tag** has a key of its own.
+to 128 bits and unique; a **search tag** is cut to 16 and then further, by the number of entries
+(:mod:`custody.searching`), so that a list of candidates must be opened and compared; a
+**suppression tag** has a key of its own.
 """
 
 import hashlib

@@ -23,6 +23,7 @@ def check_catalogue(drafts: Drafts) -> Iterator[Problem]:
             yield from _check_range(field_entry, field)
             yield from _check_level(field_entry, field)
             yield from _check_mask(field_entry, field)
+            yield from _check_search(field_entry, field)
     yield from _check_references(drafts)
 
 
@@ -116,6 +117,13 @@ def _check_mask(entry: Entry, field: FieldShape) -> Iterator[Problem]:
     if field.mask == "none" and field.level is not Level.GENERAL:
         message = f"a field of level {field.level} is never shown without a mask"
         yield entry.problem("policy_illegal_value", message, "mask")
+
+
+def _check_search(entry: Entry, field: FieldShape) -> Iterator[Problem]:
+    # An index of few values tells whose is whose by counting, however coarse its tags (T11).
+    if field.search and (field.type is not FieldType.TEXT or field.free_text):
+        message = "only a text of one value is searched; others take too few values, or too many"
+        yield entry.problem("policy_illegal_value", message, "search")
 
 
 def _check_references(drafts: Drafts) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from schedules import deployment_named, wait_for_scheduled_runs
-from standing_firm import STAGES, Document, Firm, run_python
+from standing_firm import STAGES, UPKEEP, Document, Firm, run_python
 
 pytestmark = pytest.mark.slow
 BEIJING = ZoneInfo("Asia/Shanghai")
@@ -32,16 +32,16 @@ def stored(firm: Firm) -> dict[str, list[Document]]:
     return {kind: firm.ask(f"/{kind}/filter", {}) for kind in STORED}
 
 
-def test_the_five_stages_are_deployed_by_module_path(firm: Firm) -> None:
+def test_every_flow_is_deployed_by_module_path(firm: Firm) -> None:
     deployments = stored(firm)["deployments"]
     assert {one["name"]: one["entrypoint"] for one in deployments} == {
-        stage: f"flows.{stage}.{stage}" for stage in STAGES
+        name: f"flows.{name.replace('-', '_')}.{name.replace('-', '_')}" for name in STAGES + UPKEEP
     }
     for one in deployments:
         assert (one["path"], one["pull_steps"], one["enforce_parameter_schema"]) == (None, [], True)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", STAGES + UPKEEP)
 def test_a_deployment_is_described_in_chinese_and_english(firm: Firm, stage: str) -> None:
     deployment = firm.deployment(stage)
     form = deployment["parameter_openapi_schema"]
@@ -78,7 +78,7 @@ def test_deploying_twice_doubles_nothing(firm: Firm) -> None:
         "transfer approved": 1,
     }
     schedules = {one["name"]: len(one["schedules"]) for one in after["deployments"]}
-    assert schedules == {**dict.fromkeys(STAGES, 0), "destroy": 1}
+    assert schedules == {**dict.fromkeys(STAGES + UPKEEP, 0), "destroy": 1}
 
 
 def test_the_purge_is_due_at_two_in_the_morning_in_beijing(firm: Firm) -> None:

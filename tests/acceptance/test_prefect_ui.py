@@ -9,7 +9,7 @@ from browser import browsing, requests_of, strangers
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from standing_firm import STAGES, Firm, wait_until
+from standing_firm import STAGES, UPKEEP, Firm, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -54,8 +54,8 @@ def signed_in(reader: Reader, firm: Firm) -> Reader:
     return reader
 
 
-def test_the_five_deployments_are_there(reader: Reader) -> None:
-    reader.reads("/deployments", *STAGES)
+def test_the_deployments_are_there(reader: Reader) -> None:
+    reader.reads("/deployments", *STAGES, *UPKEEP)
     # The page fills in the schedule after the names.
     assert reader.comes_to_show("02:00", "2:00", "18:00", "06:00 PM")
 

@@ -1,6 +1,7 @@
 """Flows started by deployment name through Prefect's own API, as its UI starts them."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,9 @@ WRONG = (
     ("use", {"draft": {"dataset": "customers", "purpose": NAME, "fields": ["name"]}}),
     ("use", {"draft": {"dataset": "customers", "purpose": "profiling", "fields": []}}),
     ("transfer", {"draft": {"dataset": "customers", "purpose": "partner_service", "for": NAME}}),
+    ("turn", {"everything": NAME}),
+    ("close-period", {"period": NAME}),
+    ("rekey", {"suite": NAME}),
 )
 
 
@@ -119,6 +123,17 @@ def test_an_empty_form_says_what_is_missing(firm: Firm, runs: dict[str, str]) ->
     run = firm.run(runs["empty form"])
     assert run["state_type"] == "FAILED"
     assert "either name a request that was filed, or fill in a draft" in run["state"]["message"]
+
+
+def test_keys_are_kept_by_deployment(firm: Firm, runs: dict[str, str]) -> None:
+    for name in ("turn", "rekey"):
+        assert firm.run(runs[name])["state_name"] == "Completed"
+    (turned,), (renewed,) = firm.artifacts(runs["turn"]), firm.artifacts(runs["rekey"])
+    assert re.search(r"\| keys \| [1-9]", turned)
+    assert re.search(r"\| seals \| [1-9].*\n\| amiss \| 0 ", renewed)
+    lasting = firm.run(runs["lasting period"])
+    assert lasting["state_type"] == "FAILED"
+    assert "the period is not over yet" in lasting["state"]["message"]
 
 
 @pytest.mark.parametrize(("stage", "parameters"), WRONG)

@@ -27,6 +27,7 @@ from wrong_parameters import give_wrong_parameters
 
 import tasks.destroy
 import tasks.ingest
+import tasks.keys
 import tasks.requests
 from config.installation import now, places, policy_folder
 from config.settings import load_settings, wanted
@@ -46,17 +47,20 @@ from custody.embedded.runtime import running
 from custody.identifiers import BATCH, PLAN, REQUEST, show_id
 from custody.policy.load import load_policy
 from custody.quality import engine as quality
+from flows.close_period import close_period
 from flows.destroy import destroy
 from flows.ingest import ingest
+from flows.rekey import rekey
 from flows.store import store
 from flows.transfer import transfer
+from flows.turn import turn
 from flows.use import use
 from tasks.context import custody
 
 KINDS_A_STEP = 4
 ENDINGS = ("KeyboardInterrupt", "GeneratorExit", "CancelledError", "termination", "child process")
 SHELL = Actor(how="os-user", name="tester")
-MODULES = (tasks.ingest, tasks.destroy, tasks.requests)
+MODULES = (tasks.ingest, tasks.destroy, tasks.requests, tasks.keys)
 TEXT = Marked(number=199).text("客户")
 SOURCES = (
     "legacy_consents",
@@ -206,6 +210,7 @@ def main(folder: Path) -> None:
     ask_to_use(driver, people)
     ask_to_transfer(driver, people)
     take_out(driver)
+    keep_keys(driver)
     driver.receipts["verify"] = str(verify_installation(custody(), deep=True))
     done = {"failed": driver.failed, "seconds": driver.seconds, **driver.receipts}
     (folder / "done.json").write_text(json.dumps(done, default=str), encoding="utf-8")
@@ -298,11 +303,19 @@ def take_out(driver: Driver) -> None:
         "erase_chunk",
         "verify_absence",
         "certify_destruction",
-        "make_final",
+        "turn_keys",
     )
     driver.fail_every_step(lambda: destroy(shown), *steps)
     receipt = destroy(shown)
     driver.receipts["destroy"] = {"customers": everybody, "outcomes": receipt.outcomes}
+
+
+def keep_keys(driver: Driver) -> None:
+    """Turn every key, try to end a quarter, seal again what there is; each failing first."""
+    driver.fail_every_step(lambda: close_period("2015Q1"), "end_period")
+    steps = ("require_suite", "rekey_span", "rekey_others", "count_seals")
+    driver.fail_every_step(rekey, *steps)
+    driver.receipts["keys"] = {"turned": turn(everything=True).keys, "amiss": rekey().amiss}
 
 
 if __name__ == "__main__":

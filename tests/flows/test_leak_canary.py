@@ -243,6 +243,8 @@ def test_the_stages_succeeded_and_failed_at_every_step(swept: Swept) -> None:
     assert min(done["use"]["rows"]) >= 100
     assert done["transfer"]["states"] == ["needs_approval", "delivered"]
     assert done["destroy"]["outcomes"]["destroyed"] >= 20
+    assert done["keys"]["turned"] > 100
+    assert done["keys"]["amiss"] == 0
     assert done["forced_errors"] >= 30
     failed = {label.partition(":")[0] for label in done["failed"]}
     assert failed == STEPS
@@ -260,17 +262,18 @@ STEPS = {
         "erase_chunk",
         "verify_absence",
         "certify_destruction",
-        "make_final",
+        "turn_keys",
     ),
+    *("end_period", "require_suite", "rekey_span", "rekey_others", "count_seals"),
 }
 
 
 def test_every_step_of_every_flow_is_among_those_that_failed() -> None:
     from prefect import Task  # noqa: PLC0415
 
-    from tasks import destroy, ingest, requests  # noqa: PLC0415
+    from tasks import destroy, ingest, keys, requests  # noqa: PLC0415
 
-    modules = (destroy, ingest, requests)
+    modules = (destroy, ingest, keys, requests)
     known = {
         name for one in modules for name, value in vars(one).items() if isinstance(value, Task)
     }

@@ -1,0 +1,174 @@
+"""Searching by a value: coarse tags, candidates opened and compared, and no more told (T11)."""
+
+import json
+from collections import Counter
+from functools import partial
+from math import sqrt
+from pathlib import Path
+
+import pytest
+from everything import rows_of
+from house import TESTER, Site, destroy, plan_all
+from racing import accept_all, errors, race, settle
+from sqlalchemy import text
+from story import CONSENTS, CUSTOMERS, consents, customer, customer_of, person, write_file
+
+from custody.acts import search as searching
+from custody.acts.context import Custody
+from custody.acts.search import Found, fit_indexes, search_customers
+from custody.database.engine import transaction
+from custody.database.ledger import read_entries
+from custody.database.search import index_sizes
+from custody.errors import UsageError
+from custody.policy.model import UnknownNameError
+from custody.searching import EQUALITY, FULL_BITS, LAST_FOUR, cut, fitting_bits
+
+MOBILE = "customers.mobile:equality"
+PEOPLE = 60
+
+
+def settled(custody: Custody, folder: Path, numbers: range) -> None:
+    """Settle people with all their consents."""
+    given = [row for number in numbers for row in consents(number)]
+    people = [customer(number) for number in numbers]
+    name = f"{numbers.start}"
+    settle(
+        custody,
+        write_file(folder / f"consents{name}.csv", CONSENTS, given),
+        write_file(folder / f"customers{name}.csv", CUSTOMERS, people),
+    )
+
+
+@pytest.fixture
+def filled(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    accept_all(monkeypatch)
+    with site.opened(chunk_rows=500) as custody:
+        settled(custody, tmp_path, range(PEOPLE))
+    return site
+
+
+def by_mobile(custody: Custody, value: str, how: str = EQUALITY) -> Found:
+    return search_customers(custody, TESTER, "customers", "mobile", how, value)
+
+
+def bits(custody: Custody) -> dict[str, int]:
+    with transaction(custody.data) as connection:
+        return {one.kind: one.bits for one in index_sizes(connection)}
+
+
+def test_everybody_is_found_by_number_and_suffix_and_nobody_else(filled: Site) -> None:
+    with filled.opened() as custody:
+        mobiles = [person(number).mobile for number in range(PEOPLE)]
+        opened = []
+        for number, mobile in enumerate(mobiles):
+            known = customer_of(custody, number)
+            found = by_mobile(custody, f"+86 {mobile[:3]}-{mobile[3:]}")
+            assert found.customers == (known,)
+            opened.append(found.candidates)
+            suffix = by_mobile(custody, mobile[-4:], LAST_FOUR)
+            same = {n for n, other in enumerate(mobiles) if other[-4:] == mobile[-4:]}
+            assert set(suffix.customers) == {customer_of(custody, n) for n in same}
+        assert 2 <= sum(opened) / len(opened) <= 2 * sqrt(PEOPLE)
+        stranger = by_mobile(custody, person(PEOPLE + 7).mobile)
+        assert stranger.customers == ()
+
+
+def test_a_search_is_in_the_ledger_before_anything_is_opened(
+    filled: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*_: object) -> None:
+        raise AssertionError("opened")
+
+    monkeypatch.setattr(searching, "open_present", nothing)
+    with filled.opened() as custody:
+        with pytest.raises(AssertionError, match="opened"):
+            by_mobile(custody, person(3).mobile)
+        with transaction(custody.data) as connection:
+            *_, last = read_entries(connection)
+    assert last.event == "customer:field:searched"
+    assert json.loads(last.body)["facts"]["index"] == MOBILE
+    assert person(3).mobile not in last.body
+
+
+@pytest.mark.parametrize(
+    ("dataset", "field", "how", "value", "why"),
+    [
+        ("customers", "name", EQUALITY, "王小明", UsageError),
+        ("customers", "resident_id", LAST_FOUR, "002X", UsageError),
+        ("customers", "mobile", EQUALITY, "12", UsageError),
+        ("customers", "mobile", LAST_FOUR, "12345", UsageError),
+        ("customers", "none", EQUALITY, "1", UnknownNameError),
+        ("none", "mobile", EQUALITY, "1", UnknownNameError),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(
+    site: Site, dataset: str, field: str, how: str, value: str, why: type[Exception]
+) -> None:
+    with site.opened() as custody, pytest.raises(why) as refused:
+        search_customers(custody, TESTER, dataset, field, how, value)
+    assert value not in str(refused.value) or len(value) < 3
+
+
+def test_a_tag_is_as_coarse_as_the_index_is_large(filled: Site, tmp_path: Path) -> None:
+    with filled.opened(chunk_rows=500) as custody:
+        before = bits(custody)[MOBILE]
+        assert before == fitting_bits(PEOPLE, FULL_BITS) == 4
+        settled(custody, tmp_path, range(PEOPLE, 4 * PEOPLE))
+        assert bits(custody)[MOBILE] == before, "15 candidates are within √240"
+        settled(custody, tmp_path, range(4 * PEOPLE, 20 * PEOPLE))
+        assert bits(custody)[MOBILE] == fitting_bits(20 * PEOPLE, before) == 9
+        for number in (1, 3 * PEOPLE, 20 * PEOPLE - 1):
+            known = customer_of(custody, number)
+            assert known in by_mobile(custody, person(number).mobile).customers
+        with transaction(custody.data) as connection:
+            tags = connection.execute(
+                text("SELECT tag FROM search_index WHERE kind = :kind"), {"kind": MOBILE}
+            ).scalars()
+            counts = Counter(bytes(tag) for tag in tags)
+        assert sum(counts.values()) == 20 * PEOPLE
+        assert all(cut(tag, 9) == tag for tag in counts)
+        assert fit_indexes(custody, TESTER) == 0, "again finds nothing to do"
+
+
+def test_an_erasure_leaves_no_entry(filled: Site) -> None:
+    with filled.opened() as custody:
+        gone = customer_of(custody, 5)
+        assert gone is not None
+        destroy(custody, plan_all(custody, gone))
+        assert by_mobile(custody, person(5).mobile).customers == ()
+        left = {row.id for row in rows_of(custody)}
+        with transaction(custody.data) as connection:
+            indexed = set(connection.execute(text("SELECT record_id FROM search_index")).scalars())
+        assert indexed <= left
+
+
+def test_searches_erasures_and_fitting_do_not_disturb_each_other(
+    filled: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [4, 9]
+    monkeypatch.setattr(searching, "fitting_bits", lambda _, now: wanted[now == wanted[0]])
+    with filled.opened() as custody:
+        found = {number: customer_of(custody, number) for number in range(PEOPLE)}
+        for number in range(0, PEOPLE, 2):
+            kept, goes = number, found[number + 1]
+            assert goes is not None
+            plan = partial(plan_all, custody, goes)
+            searched, *others = race(
+                number,
+                partial(by_mobile, custody, person(kept).mobile),
+                partial(fit_indexes, custody, TESTER),
+                lambda plan=plan: destroy(custody, plan()),
+            )
+            assert errors([searched, *others]) == []
+            assert searched.value.customers == (found[kept],)
+        assert len({row.customer_id for row in rows_of(custody)}) == PEOPLE // 2
+
+
+def test_the_bits_keep_between_two_and_the_root_of_the_entries() -> None:
+    for entries in (4, 10, 60, 5_000, 100_000, 1_000_000, 100_000_000):
+        kept = fitting_bits(entries, FULL_BITS)
+        shared = entries / 2**kept
+        assert shared >= 2
+        assert shared <= max(sqrt(entries), 4) or kept == FULL_BITS
+        assert fitting_bits(entries, kept) == kept
+    assert fitting_bits(3, FULL_BITS) == fitting_bits(0, FULL_BITS) == 0
