@@ -1,15 +1,22 @@
 """How the keys stand: generations, dirty buckets, what a turn would destroy."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Final
 
 from custody.acts.context import Actor, Custody
 from custody.acts.period_end import periods_to_end
 from custody.acts.recording import record
 from custody.database.buckets import BucketCount
 from custody.database.engine import transaction
+from custody.database.ledger import entries_since
 from custody.keys.keystore import Rotation
 from custody.steps import reached
+
+# After each of them something can be opened only with a keystore from before it.
+_DESTROYING: Final = ("key:turn:completed", "period:keys:destroyed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +50,46 @@ def key_standing(custody: Custody) -> KeyStanding:
         buckets=custody.keyring.count_buckets(),
         to_end=periods_to_end(custody),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Undone:
+    """An act of destruction that an older backup of the keystore would undo.
+
+    Attributes:
+        event: The ledger's event.
+        about: The expiry period that ended; empty for a turn or a rotation.
+        destroyed: How many key-encryption keys went.
+    """
+
+    seq: int
+    at: datetime
+    event: str
+    about: str
+    destroyed: int
+
+
+def undone_by_backup(custody: Custody, oldest: date) -> list[Undone]:
+    """Return what backups would undo, if the oldest one of keystore and root key is of that day.
+
+    Such a backup opens, together with backups of both databases, what lay under the keys that were
+    destroyed since. An act before that day is final against all of them; the day itself counts, for
+    nobody knows at what hour the backup was made.
+    """
+    begin = datetime.combine(oldest, time.min, custody.zone)
+    with transaction(custody.data) as connection:
+        entries = entries_since(connection, _DESTROYING, begin)
+    found = [(one, json.loads(one.body)["facts"]) for one in entries]
+    return [
+        Undone(
+            seq=one.seq,
+            at=one.at,
+            event=one.event,
+            about=str(facts.get("period", "")),
+            destroyed=int(facts.get("destroyed", facts.get("destroyed_now", 0))),
+        )
+        for one, facts in found
+    ]
 
 
 def rotate_root(custody: Custody, actor: Actor) -> Rotation:

@@ -1,12 +1,15 @@
 """``custody keys``: how the keys stand, and what makes erasures final."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from custody.cli.asking import read_day
 from custody.cli.groups import Group
 from custody.cli.output import note, show
 from custody.cli.session import opened, os_user
+from custody.errors import EXIT_QUALITY
 
 app = Group("keys", "Keys: how they stand, rotate the root, turn what was erased into noise.")
 
@@ -66,6 +69,29 @@ def close_period(
         receipt = close(custody, os_user(), period)
     document = {"period": period, "keys": receipt.keys, "destroyed": receipt.destroyed}
     show({**document, "root": receipt.root}, "period_closed")
+
+
+@app.offers("backup-horizon")
+def backup_horizon(
+    oldest: Annotated[
+        str,
+        typer.Argument(help="The day of the oldest backup of keystore and root key, YYYY-MM-DD."),
+    ],
+) -> None:
+    """Show which acts of destruction a backup of the keystore of that day would undo.
+
+    With backups of both databases it opens what lay under the keys that went since. Acts before
+    that day are final. Exit 5 where there is any: those backups are to be destroyed.
+    """
+    from custody.acts.keeping import undone_by_backup
+
+    day = read_day(oldest)
+    with opened(to_look=True) as custody:
+        undone = undone_by_backup(custody, day)
+    document = {"oldest": day, "undone": [asdict(one) for one in undone]}
+    show(document, "backups_undo" if undone else "backups_undo_nothing")
+    if undone:
+        raise typer.Exit(EXIT_QUALITY)
 
 
 @app.offers("turn")

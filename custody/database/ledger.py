@@ -24,6 +24,10 @@ _LAST_ACT = text(
 _LAST_OF = text(
     "SELECT event FROM ledger.entries WHERE event = ANY(:events) ORDER BY seq DESC LIMIT 1"
 )
+_SINCE = text(
+    "SELECT seq, at, event, body, previous, hash FROM ledger.entries"
+    " WHERE event = ANY(:events) AND at >= :begin ORDER BY seq"
+)
 _CLOCK = text("SELECT clock_timestamp()")
 _HEAD = text("SELECT seq, hash FROM ledger.head")
 _RUN_ENTRIES = text(
@@ -64,6 +68,12 @@ def read_entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
         if not rows:
             return
         after = rows[-1].seq
+
+
+def entries_since(connection: Connection, events: Iterable[str], begin: datetime) -> list[Entry]:
+    """Return the entries of these events at or after an instant, in order."""
+    rows = connection.execute(_SINCE, {"events": list(events), "begin": begin})
+    return [Entry(**row._mapping) for row in rows]
 
 
 def last_entry(connection: Connection) -> Entry | None:

@@ -1,6 +1,6 @@
 """Turning keys: erasures become final and nobody else loses a key, killed or raced (T10, T23)."""
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from racing import (
 
 from custody.acts.context import Custody
 from custody.acts.destroy import erase_chunk
-from custody.acts.keeping import key_standing, rotate_root
+from custody.acts.keeping import key_standing, rotate_root, undone_by_backup
 from custody.acts.store import finish_store, store_chunk
 from custody.acts.turning import EVENTS, turn_keys
 from custody.acts.verify import verify_installation
@@ -107,6 +107,19 @@ def _dirty(custody: Custody) -> int:
 def events(custody: Custody) -> list[str]:
     with transaction(custody.data) as connection:
         return [one.event for one in read_entries(connection) if one.event in EVENTS]
+
+
+def test_a_keystore_from_before_a_turn_undoes_it_and_is_named(site: Site, tmp_path: Path) -> None:
+    with site.opened() as custody:
+        people = settled_contracts(custody, tmp_path, 2, SAME_QUARTER)
+        today = datetime.now(custody.zone).date()  # the ledger has the database's clock
+        assert undone_by_backup(custody, today) == []
+        destroy(custody, plan_all(custody, people[0]))
+        done = turn_keys(custody, TESTER)
+        assert done is not None
+        (undone,) = undone_by_backup(custody, today)
+        assert (undone.event, undone.destroyed) == (EVENTS[1], done.destroyed)
+        assert undone_by_backup(custody, today + timedelta(days=1)) == []
 
 
 def test_the_key_of_a_day_goes_once_its_batches_are_gone(site: Site, tmp_path: Path) -> None:
