@@ -151,6 +151,8 @@ def _write_records(
     draft: Draft,
     keys: Mapping[tuple[UUID, str], DataKey],
 ) -> None:
+    # Before any entry goes: whoever fits an index locks it in this order too.
+    bits = share_plans(connection, indexes_of(custody.policy.dataset(batch.dataset)))
     replaced = [planned for planned in draft.planned if planned.replaces is not None]
     old = [planned.record_id for planned in replaced]
     if old:
@@ -163,7 +165,7 @@ def _write_records(
         raise ChangedMeanwhileError
     rows = [_seal(custody, batch, planned, keys) for planned in draft.planned]
     records.copy_records(connection, rows)
-    copy_search(connection, _search_entries(custody, connection, batch, draft.planned))
+    copy_search(connection, _search_entries(custody, bits, batch, draft.planned))
 
 
 def _record_key(planned: Planned) -> RecordKey:
@@ -212,10 +214,9 @@ def _seal(
 
 
 def _search_entries(
-    custody: Custody, connection: Connection, batch: Batch, planned: Sequence[Planned]
+    custody: Custody, bits: Mapping[str, int], batch: Batch, planned: Sequence[Planned]
 ) -> list[SearchEntry]:
     dataset = custody.policy.dataset(batch.dataset)
-    bits = share_plans(connection, indexes_of(dataset))
     searched = [field for field in dataset.fields if field.search]
     return [
         SearchEntry(

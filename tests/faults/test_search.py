@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from everything import rows_of
-from house import TESTER, Site, destroy, plan_all
+from house import TESTER, Site, destroy, plan_all, take_in
 from racing import accept_all, errors, race, settle
 from sqlalchemy import text
 from story import CONSENTS, CUSTOMERS, consents, customer, customer_of, person, write_file
@@ -16,6 +16,7 @@ from story import CONSENTS, CUSTOMERS, consents, customer, customer_of, person, 
 from custody.acts import search as searching
 from custody.acts.context import Custody
 from custody.acts.search import Found, fit_indexes, search_customers
+from custody.acts.store import store_chunk
 from custody.database.engine import transaction
 from custody.database.ledger import read_entries
 from custody.database.search import index_sizes
@@ -162,6 +163,32 @@ def test_searches_erasures_and_fitting_do_not_disturb_each_other(
             assert errors([searched, *others]) == []
             assert searched.value.customers == (found[kept],)
         assert len({row.customer_id for row in rows_of(custody)}) == PEOPLE // 2
+
+
+def test_stores_that_replace_and_fitting_do_not_disturb_each_other(
+    filled: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store takes old entries out and puts new ones in, while the index becomes another."""
+    wanted = [3, 8]
+    with filled.opened(chunk_rows=1) as custody:
+        rows = [customer(number, address="新址一号") for number in range(40)]
+        file = write_file(tmp_path / "again.csv", CUSTOMERS, rows)
+        batch = take_in(custody, file.source, file.path)
+        monkeypatch.setattr(searching, "fitting_bits", lambda _, now: wanted[now == wanted[0]])
+        fitted = 0
+        for number in range(batch.chunks):
+            stored, fit = race(
+                number,
+                partial(store_chunk, custody, TESTER, batch.id, number),
+                partial(fit_indexes, custody, TESTER),
+            )
+            assert errors([stored, fit]) == []
+            assert stored.value.replaced == 1
+            fitted += fit.value
+        assert fitted >= batch.chunks == 40
+        for number in range(40):
+            known = customer_of(custody, number)
+            assert by_mobile(custody, person(number).mobile).customers == (known,)
 
 
 def test_the_bits_keep_between_two_and_the_root_of_the_entries() -> None:
