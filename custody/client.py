@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Final, Self
 from uuid import UUID
 
-from custody.acts import batches, certify, consents, destroy, store, transfer, use, vote
+from custody.acts import batches, certify, consents, destroy, search, store, transfer, use, vote
 from custody.acts.context import Actor, Custody
 from custody.acts.planning import Scope, plan_destruction
 from custody.acts.read import READ, Reading, read
@@ -103,6 +103,7 @@ class Client:
             for number in range(batch.chunks):
                 store.store_chunk(self.custody, self.actor, batch.id, number)
             store.finish_store(self.custody, self.actor, batch.id)
+            search.fit_indexes(self.custody, self.actor)
         return batches.total(batch.id, batches.receipts_of(self.custody, batch.id))
 
     def record_consent(self, source: str, facts: Mapping[str, str]) -> UUID:

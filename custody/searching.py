@@ -2,34 +2,31 @@
 
 An index holds keyed tags cut so short that several records share one: who finds a tag learns a set
 of candidates, and a lookup opens them and compares. With ``n`` entries and ``b`` bits a tag is
-shared by ``n / 2**b`` of them on average. That number lies between 2, below which a tag would be
-almost a name, and the square root of ``n``, above which a lookup opens too much (threats T11).
+shared by ``n / 2**b`` of them on average. That number is to lie between 2, below which a tag would
+be almost a name, and the square root of ``n``, above which a lookup opens too much (threats T11).
+Stores write tags that fit what their batch brings; where the whole has outgrown that, or shrunk,
+the end of the next store or purge gives the index other tags.
 """
 
-from collections.abc import Collection
 from math import floor, log2, sqrt
 from typing import Final
 
 from custody.errors import UsageError
-from custody.policy.model import Dataset, Field
+from custody.policy.model import LAST_FOUR, Dataset, Field
 
 FULL_BITS: Final = 16
-LAST_FOUR: Final = "last_four"
-EQUALITY: Final = "equality"
 _FEWEST: Final = 2
 _SUFFIX: Final = 4
 
 
-def index_of(dataset: str, field: str, how: str) -> str:
-    """Return the name of the index of a field for one way to search."""
-    return f"{dataset}.{field}:{how}"
+def index_of(dataset: str, field: Field, how: str) -> str:
+    """Return the name of the index of a field for one way to search; numbers are for ever."""
+    return f"{dataset}.{field.number}:{how}"
 
 
-def search_terms(
-    dataset: str, field: str, searches: Collection[str], value: str
-) -> list[tuple[str, str]]:
-    """Return under which indexes and texts a value can be found again."""
-    return [(index_of(dataset, field, how), term_of(how, value)) for how in sorted(searches)]
+def search_terms(dataset: str, field: Field, value: str) -> list[tuple[str, str]]:
+    """Return under which indexes and texts a value of a field can be found again."""
+    return [(index_of(dataset, field, how), term_of(how, value)) for how in sorted(field.search)]
 
 
 def term_of(how: str, value: str) -> str:
@@ -40,7 +37,7 @@ def term_of(how: str, value: str) -> str:
 def indexes_of(dataset: Dataset) -> list[str]:
     """Return the names of all indexes that a dataset has."""
     return [
-        index_of(dataset.name, field.name, how)
+        index_of(dataset.name, field, how)
         for field in dataset.fields
         for how in sorted(field.search)
     ]
@@ -55,7 +52,7 @@ def require_searchable(dataset: Dataset, name: str, how: str) -> Field:
     """
     field = dataset.field(name)
     if how not in field.search:
-        raise UsageError("the policy keeps no such index", index_of(dataset.name, name, how))
+        raise UsageError("the policy keeps no such index", f"{dataset.name}.{name}: {how}")
     return field
 
 

@@ -11,6 +11,7 @@ from tasks.destroy import (
     take_plan,
     verify_absence,
 )
+from tasks.ingest import fit_search
 from tasks.keys import turn_keys
 from tasks.parameters import MaybePlanId
 from tasks.stage import stage
@@ -36,4 +37,5 @@ def destroy(plan_id: MaybePlanId = "") -> DestructionReceipt | State[None]:
         erase_chunk(plan.plan_id, chunk)
     receipt = certify_destruction(verify_absence(plan.plan_id))
     turn_keys()
+    fit_search()
     return receipt

@@ -1,6 +1,6 @@
 """Stage 2, store (存): classify, seal under each customer's own key, index, write."""
 
-from tasks.ingest import BatchReceipt, claim_store, finish_store, store_span
+from tasks.ingest import BatchReceipt, claim_store, finish_store, fit_search, store_span
 from tasks.parameters import BatchId
 from tasks.stage import stage
 
@@ -17,4 +17,6 @@ def store(batch_id: BatchId) -> BatchReceipt:
     batch = claim_store(batch_id)
     for first, last in batch.spans:
         store_span(batch.batch_id, first, last)
-    return finish_store(batch.batch_id)
+    receipt = finish_store(batch.batch_id)
+    fit_search()
+    return receipt

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from custody.acts import batches, store, taking
+from custody.acts import batches, search, store, taking
 from custody.database.batches import Batch, ChunkReceipt
 from custody.identifiers import BATCH, read_id, show_id
 from tasks.artifacts import publish
@@ -92,6 +92,12 @@ def finish_store(batch_id: str) -> BatchReceipt:
     store.finish_store(custody(), actor(), identifier)
     receipt = batches.total(identifier, batches.receipts_of(custody(), identifier))
     return _published("store", batch_id, receipt)
+
+
+@step
+def fit_search() -> int:
+    """Write search indexes anew that are incomplete, too fine or too coarse; return how many."""
+    return search.fit_indexes(custody(), actor())
 
 
 def _work(batch: Batch) -> BatchWork:

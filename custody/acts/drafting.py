@@ -285,7 +285,6 @@ def _payloads(
         alias = desk.aliases[customer] = new_alias()
         desk.new_aliases.add(customer)
     payloads: dict[Level, Payload] = {Level.GENERAL: {ALIAS: alias}}
-    for number, value in row.values.items():
-        level = levels.levels[desk.dataset.by_number(number).name]
-        payloads.setdefault(level, {})[number] = value
+    for described, value in desk.dataset.present(row.values):
+        payloads.setdefault(levels.levels[described.name], {})[described.number] = value
     return payloads

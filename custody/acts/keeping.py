@@ -15,8 +15,12 @@ from custody.database.ledger import entries_since
 from custody.keys.keystore import Rotation
 from custody.steps import reached
 
-# After each of them something can be opened only with a keystore from before it.
-_DESTROYING: Final = ("key:turn:completed", "period:keys:destroyed")
+# Behind the end of each, something can be opened only with a keystore from before it. One that was
+# killed may have come that far and not have said so: then its beginning counts.
+_DESTROYING: Final = {
+    "key:turn:begun": "key:turn:completed",
+    "period:data:ended": "period:keys:destroyed",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +61,9 @@ class Undone:
     """An act of destruction that an older backup of the keystore would undo.
 
     Attributes:
-        event: The ledger's event.
-        about: The expiry period that ended; empty for a turn or a rotation.
-        destroyed: How many key-encryption keys went.
+        event: The ledger's event; that of the beginning where a killed act has not said its end.
+        about: The expiry period that ended; empty for a turn.
+        destroyed: How many key-encryption keys went, as far as the ledger says.
     """
 
     seq: int
@@ -78,8 +82,14 @@ def undone_by_backup(custody: Custody, oldest: date) -> list[Undone]:
     """
     begin = datetime.combine(oldest, time.min, custody.zone)
     with transaction(custody.data) as connection:
-        entries = entries_since(connection, _DESTROYING, begin)
+        entries = entries_since(connection, (*_DESTROYING, *_DESTROYING.values()), begin)
     found = [(one, json.loads(one.body)["facts"]) for one in entries]
+    ended = [(one.event, facts.get("period")) for one, facts in found]
+    found = [
+        (one, facts)
+        for place, (one, facts) in enumerate(found)
+        if (_DESTROYING.get(one.event), facts.get("period")) not in ended[place:]
+    ]
     return [
         Undone(
             seq=one.seq,

@@ -109,11 +109,12 @@ def expire_quarantine(custody: Custody, actor: Actor) -> int:
     before = custody.today() - timedelta(days=custody.policy.settings.quarantine_days)
     with transaction(custody.data) as connection:
         require_steady_clock(connection, custody, "quarantine")
+        # The batches first, as everybody does who takes rows out of quarantine.
+        for batch_id in quarantine_tables.batches_held_before(connection, before):
+            tables.lock_batch(connection, batch_id)
         gone = quarantine_tables.expire_quarantine(connection, before)
         if not gone:
             return 0
-        for batch_id in sorted(set(gone)):
-            tables.lock_batch(connection, batch_id)
         emptied = quarantine_tables.batches_without_held(connection, set(gone))
         # Before the commit: killed behind it, nobody would know that these keys were to go.
         for batch_id in emptied:

@@ -1,10 +1,10 @@
 """Searching by a value: a coarse tag gives candidates, which are opened and compared.
 
-How coarse it is follows the number of entries (:mod:`custody.searching`). Where it no longer fits,
-the tags of that index are written anew, by whoever stored last.
+How coarse it is follows the number of entries (:mod:`custody.searching`). An index that the policy
+has added, or dropped for a while, is not complete: it is written anew before anybody searches it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -17,13 +17,14 @@ from custody.acts.recording import record
 from custody.acts.sealing import open_present
 from custody.database import records
 from custody.database import search as tables
-from custody.database.engine import transaction
+from custody.database.engine import DatabaseError, transaction
+from custody.database.search import SearchEntry
 from custody.errors import UsageError
-from custody.normalise import normalise_value
-from custody.policy.model import Field
+from custody.normalise import identifier_fields, normalise_value
+from custody.policy.model import LAST_FOUR, Dataset, Field
 from custody.record import RecordRow
 from custody.searching import (
-    LAST_FOUR,
+    FULL_BITS,
     cut,
     fitting_bits,
     index_of,
@@ -34,7 +35,7 @@ from custody.searching import (
 from custody.steps import reached
 
 _PAGE: Final = 2000
-_SUFFIX_DIGITS: Final = 4
+_SUFFIX: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,40 +62,57 @@ def search_customers(
         dataset: The dataset.
         name: The field.
         how: One of ``SEARCHES``.
-        value: The value, in any form that ingest reads; for ``last_four`` its last four digits.
+        value: The value, in any form that ingest reads; for ``last_four`` its last four characters.
 
     Raises:
         UnknownNameError: There is no such dataset or field.
-        UsageError: The policy keeps no such index, or the value has not the field's form.
+        UsageError: The policy keeps no such index, it is not complete, or the value has not the
+            field's form.
         SealInvalidError: A candidate does not open; the place is named.
     """
-    field = require_searchable(custody.policy.dataset(dataset), name, how)
-    term = _term(custody, field, how, value)
-    kind = index_of(dataset, name, how)
+    described = custody.policy.dataset(dataset)
+    field = require_searchable(described, name, how)
+    term = _term(custody, described, field, how, value)
+    kind = index_of(dataset, field, how)
     with transaction(custody.data) as connection:
-        bits = tables.share_plans(connection, [kind])[kind]
-        tag = cut(custody.keyring.tags.search(kind, term), bits)
-        found = tables.candidates(connection, kind, tag)
+        found = _candidates(custody, connection, dataset, kind, term)
         facts = {"index": kind, "candidates": len(found)}
         record(connection, custody, actor, "customer:field:searched", facts)
     reached("search:recorded")
-    owners = _holding(custody, [record_id for record_id, _ in found], field, how, term)
+    owners = set[UUID]()
+    for start in range(0, len(found), _PAGE):
+        page = [record_id for record_id, _ in found[start : start + _PAGE]]
+        owners |= _holding(custody, page, field, how, term)
     return Found(customers=tuple(sorted(owners)), candidates=len(found))
 
 
-def _term(custody: Custody, field: Field, how: str, value: str) -> str:
+def _candidates(
+    custody: Custody, connection: Connection, dataset: str, kind: str, term: str
+) -> list[tuple[UUID, UUID]]:
+    plan = tables.find_plans(connection, [kind]).get(kind)
+    if plan is None and not tables.is_indexable(connection, dataset):
+        return []
+    if plan is None or not plan.complete:
+        raise UsageError("the index is not complete; custody customer index writes it", dataset)
+    tag = cut(custody.keyring.tags.search(kind, term), plan.bits)
+    return tables.candidates(connection, kind, tag)
+
+
+def _term(custody: Custody, dataset: Dataset, field: Field, how: str, value: str) -> str:
     if how == LAST_FOUR:
-        if not (len(value) == _SUFFIX_DIGITS and value.isascii() and value.isalnum()):
+        # Only fields of digits are searched so; the last of a resident ID may be an X.
+        if len(value) != _SUFFIX or not value.isascii():
             raise UsageError("the last four characters are asked for", field.name)
         return value.upper()
-    read = normalise_value(field, value, custody.zone, identifier=True)
+    identifier = field.name in identifier_fields(dataset)
+    read = normalise_value(field, value, custody.zone, identifier=identifier)
     if read.value is None or read.problems:
         raise UsageError("not the form of the field", field.name)
     return term_of(how, str(read.value))
 
 
 def _holding(
-    custody: Custody, candidates: list[UUID], field: Field, how: str, term: str
+    custody: Custody, candidates: Sequence[UUID], field: Field, how: str, term: str
 ) -> set[UUID]:
     """Return whose of the candidates hold the term."""
 
@@ -111,49 +129,81 @@ def _holding(
 
 
 def fit_indexes(custody: Custody, actor: Actor) -> int:
-    """Give every index whose tags are too long or too short others; return how many there were.
+    """Give every index that is incomplete, too fine or too coarse other tags; return how many.
 
-    Indexes that the policy has dropped stay as they are.
+    Indexes that the policy has dropped stay as they are, and so does one that others write into
+    all the while: the next run comes to it.
+
+    Raises:
+        SealInvalidError: A record to be indexed does not open; the index stays as it is.
     """
-    known = {kind for dataset in custody.policy.datasets.values() for kind in indexes_of(dataset)}
+    wanted = {
+        index_of(dataset.name, field, how): (dataset, field, how)
+        for dataset in custody.policy.datasets.values()
+        for field in dataset.fields
+        for how in field.search
+    }
     with transaction(custody.data) as connection:
-        sizes = [one for one in tables.index_sizes(connection) if one.kind in known]
-    ill = [one.kind for one in sizes if fitting_bits(one.entries, one.bits) != one.bits]
-    return sum(_fit(custody, actor, kind) for kind in ill)
+        for dataset in custody.policy.datasets.values():
+            if tables.is_indexable(connection, dataset.name):
+                tables.share_plans(connection, dataset.name, indexes_of(dataset), 0)
+        sizes = tables.index_sizes(connection)
+    ill = [one.kind for one in sizes if one.kind in wanted and _is_ill(one)]
+    return sum(_fit(custody, actor, kind, *wanted[kind]) for kind in ill)
 
 
-def _fit(custody: Custody, actor: Actor, kind: str) -> bool:
-    with transaction(custody.data) as connection:
-        before = tables.lock_index(connection, kind)
-        entries = next(one.entries for one in tables.index_sizes(connection) if one.kind == kind)
-        bits = fitting_bits(entries, before)
-        if bits == before:
-            return False
-        if bits < before:
-            tables.shorten_tags(connection, kind, cut(bytes(2 * [255]), bits))
-        else:
-            for tags in _tags_anew(custody, connection, kind, bits):
-                tables.put_tags(connection, kind, tags)
-        tables.set_bits(connection, kind, bits)
-        facts = {"index": kind, "bits": bits, "entries": entries}
-        record(connection, custody, actor, "search:index:fitted", facts)
+def _is_ill(index: tables.IndexSize) -> bool:
+    return not index.complete or fitting_bits(index.entries, index.bits) != index.bits
+
+
+def _fit(
+    custody: Custody, actor: Actor, kind: str, dataset: Dataset, field: Field, how: str
+) -> bool:
+    try:
+        with transaction(custody.data) as connection:
+            before = tables.lock_index(connection, kind)
+            if not _is_ill(before):
+                return False
+            bits = fitting_bits(before.entries, before.bits)
+            if before.complete and bits < before.bits:
+                tables.shorten_tags(connection, kind, cut(bytes([255, 255]), bits))
+            else:
+                bits = fitting_bits(tables.count_indexable(connection, dataset.name), FULL_BITS)
+                tables.empty_index(connection, kind)
+                for entries in _entries(custody, connection, dataset, field, how, bits):
+                    tables.copy_search(connection, entries)
+            tables.set_plan(connection, kind, bits)
+            facts = {"index": kind, "bits": bits}
+            record(connection, custody, actor, "search:index:fitted", facts)
+    except DatabaseError as error:
+        if not error.is_lock_timeout:
+            raise
+        return False
     reached("search:fitted")
     return True
 
 
-def _tags_anew(
-    custody: Custody, connection: Connection, kind: str, bits: int
-) -> Iterator[dict[UUID, bytes]]:
-    """Yield the tags of an index, of so many bits, by record and page by page."""
-    field, _, how = kind.partition(":")
-    name = field.rpartition(".")[2]
-    after = UUID(int=0)
-    while ids := tables.indexed_after(connection, kind, after, _PAGE):
+def _entries(
+    custody: Custody,
+    connection: Connection,
+    dataset: Dataset,
+    field: Field,
+    how: str,
+    bits: int,
+) -> Iterator[list[SearchEntry]]:
+    """Yield the entries of an index, page by page, for all records of its dataset."""
+    kind, after = index_of(dataset.name, field, how), UUID(int=0)
+    while ids := tables.records_to_index(connection, dataset.name, after, _PAGE):
         opened = open_present(custody, partial(records.records_by_id, connection, ids))
-        values = {one.row.id: one.values(custody).get(name) for one in opened}
-        yield {
-            record_id: cut(custody.keyring.tags.search(kind, term_of(how, str(value))), bits)
-            for record_id, value in values.items()
+        held = [(one.row, one.values(custody).get(field.name)) for one in opened]
+        yield [
+            SearchEntry(
+                kind=kind,
+                tag=cut(custody.keyring.tags.search(kind, term_of(how, str(value))), bits),
+                record_id=row.id,
+                customer_id=row.customer_id,
+            )
+            for row, value in held
             if value is not None
-        }
+        ]
         after = ids[-1]

@@ -22,7 +22,6 @@ from custody.acts.intake_area import RefusedRow, hold_rows, read_intake
 from custody.acts.rechecking import require_still_true
 from custody.acts.recording import record
 from custody.acts.sealing import seal_payloads
-from custody.acts.search import fit_indexes
 from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, write_learnt
 from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
@@ -30,13 +29,14 @@ from custody.database import customers, endings, periods, records
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import DatabaseError, transaction
 from custody.database.records import RecordKey
-from custody.database.search import SearchEntry, copy_search, delete_search, share_plans
+from custody.database.search import Plan, SearchEntry, copy_search, delete_search, share_plans
 from custody.errors import UsageError
 from custody.keys.turning import PeriodClosedError
 from custody.keys.wrapping import INTAKE
+from custody.policy.model import Dataset
 from custody.record import RecordRow
 from custody.seal import DataKey, KeyMissingError
-from custody.searching import cut, indexes_of, search_terms
+from custody.searching import FULL_BITS, cut, fitting_bits, indexes_of, search_terms
 from custody.steps import reached
 
 ATTEMPTS: Final = 8
@@ -76,7 +76,6 @@ def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
             reached("store:intake-key-deleted")
     reached("store:batch-closed")
     finish_endings(custody, actor)
-    fit_indexes(custody, actor)
 
 
 def again_if_changed(act: Callable[[], _T]) -> _T:
@@ -152,7 +151,9 @@ def _write_records(
     keys: Mapping[tuple[UUID, str], DataKey],
 ) -> None:
     # Before any entry goes: whoever fits an index locks it in this order too.
-    bits = share_plans(connection, indexes_of(custody.policy.dataset(batch.dataset)))
+    dataset = custody.policy.dataset(batch.dataset)
+    expected = fitting_bits(batch.chunks * len(draft.planned), FULL_BITS)
+    plans = share_plans(connection, dataset.name, indexes_of(dataset), expected)
     replaced = [planned for planned in draft.planned if planned.replaces is not None]
     old = [planned.record_id for planned in replaced]
     if old:
@@ -165,7 +166,7 @@ def _write_records(
         raise ChangedMeanwhileError
     rows = [_seal(custody, batch, planned, keys) for planned in draft.planned]
     records.copy_records(connection, rows)
-    copy_search(connection, _search_entries(custody, bits, batch, draft.planned))
+    copy_search(connection, _search_entries(custody, plans, dataset, draft.planned))
 
 
 def _record_key(planned: Planned) -> RecordKey:
@@ -214,23 +215,20 @@ def _seal(
 
 
 def _search_entries(
-    custody: Custody, bits: Mapping[str, int], batch: Batch, planned: Sequence[Planned]
+    custody: Custody, plans: Mapping[str, Plan], dataset: Dataset, planned: Sequence[Planned]
 ) -> list[SearchEntry]:
-    dataset = custody.policy.dataset(batch.dataset)
     searched = [field for field in dataset.fields if field.search]
     return [
         SearchEntry(
             kind=kind,
-            tag=cut(custody.keyring.tags.search(kind, text), bits[kind]),
+            tag=cut(custody.keyring.tags.search(kind, text), plans[kind].bits),
             record_id=one.record_id,
             customer_id=one.customer_id,
         )
         for one in planned
         for field in searched
         if field.number in one.row.values
-        for kind, text in search_terms(
-            batch.dataset, field.name, field.search, str(one.row.values[field.number])
-        )
+        for kind, text in search_terms(dataset.name, field, str(one.row.values[field.number]))
     ]
 
 

@@ -56,7 +56,7 @@ def search(
     """
     from custody.acts.search import search_customers
     from custody.identifiers import CUSTOMER, show_id
-    from custody.searching import EQUALITY, LAST_FOUR
+    from custody.policy.model import EQUALITY, LAST_FOUR
 
     dataset, _, name = field.partition(".")
     wanted = sys.stdin.readline().strip() if value == "-" else value
@@ -67,6 +67,18 @@ def search(
         raise RefusedError("customer", (Reason(code="subject_unknown"),))
     shown = [show_id(CUSTOMER, one) for one in found.customers]
     show({"customers": shown, "candidates": found.candidates})
+
+
+@app.offers("index")
+def index() -> None:
+    """Write the search indexes anew that are incomplete, too fine or too coarse.
+
+    Every store and every purge ends with it; this is for an index that the policy has just added.
+    """
+    from custody.acts.search import fit_indexes
+
+    with opened() as custody:
+        show({"written": fit_indexes(custody, os_user())})
 
 
 @app.offers("show")

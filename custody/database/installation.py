@@ -19,8 +19,8 @@ _REMEMBER = text(
     " VALUES (:digest, :at, CAST(:documents AS jsonb)) ON CONFLICT (digest) DO NOTHING"
 )
 _USED_LAST = text(
-    "SELECT documents FROM policy_versions WHERE digest ="
-    " (SELECT body::jsonb ->> 'policy' FROM ledger.entries ORDER BY seq DESC LIMIT 1)"
+    "SELECT v.documents FROM ledger.entries e"
+    " JOIN policy_versions v ON v.digest = e.body::jsonb ->> 'policy' ORDER BY e.seq DESC LIMIT 1"
 )
 _VERSIONS = text("SELECT digest, documents FROM policy_versions ORDER BY loaded_at, digest")
 
@@ -58,7 +58,7 @@ def remember_policy(
 
 
 def policy_used_last(connection: Connection) -> dict[str, str] | None:
-    """Return the documents of the policy under which the ledger's last entry was made."""
+    """Return the documents of the stored policy under which the ledger's last entry was made."""
     found: dict[str, str] | None = connection.execute(_USED_LAST).scalar_one_or_none()
     return found
 

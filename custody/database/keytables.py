@@ -42,7 +42,10 @@ _RETIRE = text(
     "  ORDER BY key_id FOR NO KEY UPDATE)"
     " UPDATE data_keys k SET retired = true FROM locked l WHERE k.key_id = l.key_id"
 )
-_DELETE_RETIRED = text("DELETE FROM data_keys WHERE key_id = ANY(:ids) AND retired")
+_DELETE_RETIRED = text(
+    "DELETE FROM data_keys WHERE key_id IN (SELECT key_id FROM data_keys"
+    "  WHERE key_id = ANY(:ids) AND retired ORDER BY key_id FOR UPDATE)"
+)
 _EVERY_KEY = text(
     "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
     " WHERE key_id > :after ORDER BY key_id LIMIT :most"

@@ -26,6 +26,9 @@ _HELD = text(
 _DROP_QUARANTINE = text("DELETE FROM quarantine WHERE batch_id = :b AND row_number = ANY(:numbers)")
 _DROP_BATCH_QUARANTINE = text("DELETE FROM quarantine WHERE batch_id = :b")
 _EXPIRE = text("DELETE FROM quarantine WHERE held_on < :before RETURNING batch_id")
+_HELD_BEFORE = text(
+    "SELECT DISTINCT batch_id FROM quarantine WHERE held_on < :before ORDER BY batch_id"
+)
 _WITHOUT_HELD = text(
     "SELECT b FROM unnest(CAST(:ids AS uuid[])) b"
     " WHERE NOT EXISTS (SELECT FROM quarantine q WHERE q.batch_id = b)"
@@ -86,6 +89,11 @@ def drop_quarantine(
 def expire_quarantine(connection: Connection, before: date) -> list[UUID]:
     """Delete the rows held since before a day and return whose batch each was."""
     return list(connection.execute(_EXPIRE, {"before": before}).scalars())
+
+
+def batches_held_before(connection: Connection, before: date) -> list[UUID]:
+    """Return the batches, in order, of which rows are held since before a day."""
+    return list(connection.execute(_HELD_BEFORE, {"before": before}).scalars())
 
 
 def batches_without_held(connection: Connection, batch_ids: Iterable[UUID]) -> list[UUID]:

@@ -1,13 +1,12 @@
 """Statements on search indexes: coarse tags of records, and how many bits each index keeps."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from custody.database.blobs import Blobs
 from custody.database.copying import copy_rows
 
 _COPY: Final = (
@@ -18,29 +17,36 @@ _CANDIDATES = text(
 )
 _DELETE = text("DELETE FROM search_index WHERE record_id = ANY(:ids)")
 _ADD_PLANS = text(
-    "INSERT INTO search_plans (kind) SELECT unnest(CAST(:kinds AS text[])) ON CONFLICT DO NOTHING"
+    "INSERT INTO search_plans (kind, dataset, bits, complete) SELECT k, :dataset, :bits,"
+    " NOT EXISTS (SELECT FROM records WHERE dataset = :dataset)"
+    " FROM unnest(CAST(:kinds AS text[])) k ON CONFLICT DO NOTHING"
+)
+_LEFT_OUT = text(
+    "UPDATE search_plans SET complete = false"
+    " WHERE dataset = :dataset AND complete AND kind <> ALL(:kinds)"
 )
 _SHARE_PLANS = text(
-    "SELECT kind, bits FROM search_plans WHERE kind = ANY(:kinds) ORDER BY kind FOR SHARE"
+    "SELECT kind, bits, complete FROM search_plans WHERE kind = ANY(:kinds) ORDER BY kind FOR SHARE"
 )
-_LOCK_PLAN = text("SELECT bits FROM search_plans WHERE kind = :kind FOR UPDATE")
-_SET_PLAN = text("UPDATE search_plans SET bits = :bits WHERE kind = :kind")
+_LOCK_TIME = text("SET LOCAL lock_timeout = '5s'")
+_LOCK_PLAN = text("SELECT bits, complete FROM search_plans WHERE kind = :kind FOR UPDATE")
+_SET_PLAN = text("UPDATE search_plans SET bits = :bits, complete = true WHERE kind = :kind")
 _LOCK_INDEX = text("LOCK TABLE search_index IN SHARE ROW EXCLUSIVE MODE")
-_COUNT = text("SELECT kind, count(*) AS entries FROM search_index GROUP BY kind")
-_PLANS = text("SELECT kind, bits FROM search_plans")
-_PAGE = text(
-    "SELECT record_id FROM search_index WHERE kind = :kind AND record_id > :after"
-    " ORDER BY record_id LIMIT :most"
+_SIZES = text(
+    "SELECT p.kind, p.bits, p.complete, count(s.kind) AS entries FROM search_plans p"
+    " LEFT JOIN search_index s USING (kind) GROUP BY p.kind"
 )
+_SIZE = text("SELECT count(*) FROM search_index WHERE kind = :kind")
+_RECORDS = text("SELECT count(*) FROM records WHERE dataset = :dataset")
+_ANY_RECORD = text("SELECT EXISTS (SELECT FROM records WHERE dataset = :dataset)")
+_PAGE = text(
+    "SELECT id FROM records WHERE dataset = :dataset AND id > :after ORDER BY id LIMIT :most"
+)
+_EMPTY = text("DELETE FROM search_index WHERE kind = :kind")
 _SHORTEN = text(
     "UPDATE search_index SET tag ="
     " set_byte(set_byte(tag, 0, get_byte(tag, 0) & :high), 1, get_byte(tag, 1) & :low)"
     " WHERE kind = :kind"
-)
-_PUT = text(
-    "UPDATE search_index s SET tag = w.tag"
-    " FROM unnest(CAST(:ids AS uuid[]), CAST(:tags AS bytea[])) w (id, tag)"
-    " WHERE s.kind = :kind AND s.record_id = w.id"
 )
 
 
@@ -55,12 +61,26 @@ class SearchEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How an index is kept.
+
+    Attributes:
+        bits: How many bits its tags have.
+        complete: Whether it has an entry for every record there is.
+    """
+
+    bits: int
+    complete: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class IndexSize:
-    """How many entries an index has, and how many bits their tags."""
+    """How an index is kept, and how many entries it has."""
 
     kind: str
-    entries: int
     bits: int
+    complete: bool
+    entries: int
 
 
 def copy_search(connection: Connection, entries: Iterable[SearchEntry]) -> None:
@@ -80,52 +100,79 @@ def candidates(connection: Connection, kind: str, tag: bytes) -> list[tuple[UUID
     return [(row.record_id, row.customer_id) for row in rows]
 
 
-def share_plans(connection: Connection, kinds: Collection[str]) -> dict[str, int]:
-    """Return how many bits each index keeps, and keep that so until the transaction ends."""
-    if not kinds:
-        return {}
-    wanted = {"kinds": sorted(kinds)}
-    connection.execute(_ADD_PLANS, wanted)
-    return {row.kind: row.bits for row in connection.execute(_SHARE_PLANS, wanted)}
+def share_plans(
+    connection: Connection, dataset: str, kinds: Collection[str], bits: int
+) -> dict[str, Plan]:
+    """Return how each index of a dataset is kept, and keep that so until the transaction ends.
+
+    Args:
+        connection: The data database.
+        dataset: The dataset.
+        kinds: The indexes that its policy wants; others that it had miss entries from now on.
+        bits: How many bits the tags of an index that is new are to have.
+    """
+    wanted = {"dataset": dataset, "kinds": sorted(kinds), "bits": bits}
+    connection.execute(_LEFT_OUT, wanted)
+    found = find_plans(connection, kinds)
+    if len(found) < len(kinds):
+        connection.execute(_ADD_PLANS, wanted)
+        found = find_plans(connection, kinds)
+    return found
+
+
+def find_plans(connection: Connection, kinds: Collection[str]) -> dict[str, Plan]:
+    """Return how indexes are kept, and keep that so; those never written are missing."""
+    rows = connection.execute(_SHARE_PLANS, {"kinds": sorted(kinds)})
+    return {row.kind: Plan(bits=row.bits, complete=row.complete) for row in rows}
 
 
 def index_sizes(connection: Connection) -> list[IndexSize]:
-    """Return every index that was ever written, with its entries and bits."""
-    counts = {row.kind: row.entries for row in connection.execute(_COUNT)}
-    return [
-        IndexSize(kind=row.kind, entries=counts.get(row.kind, 0), bits=row.bits)
-        for row in connection.execute(_PLANS)
-    ]
+    """Return every index that was ever written, and how large it is."""
+    return [IndexSize(**row._mapping) for row in connection.execute(_SIZES)]
 
 
-def lock_index(connection: Connection, kind: str) -> int:
-    """Wait until nobody writes into indexes, keep everybody from it, and return an index's bits.
+def lock_index(connection: Connection, kind: str) -> IndexSize:
+    """Wait until nobody writes into indexes, keep everybody from it, and return how one is kept.
 
-    Readers go on; who is about to look one up waits.
+    Records are read meanwhile, but not stored or erased; who is about to search waits.
+
+    Raises:
+        DatabaseError: Others write all the while (a lock timeout).
     """
-    bits = int(connection.execute(_LOCK_PLAN, {"kind": kind}).scalar_one())
+    connection.execute(_LOCK_TIME)
+    plan = connection.execute(_LOCK_PLAN, {"kind": kind}).one()
     connection.execute(_LOCK_INDEX)
-    return bits
+    entries = int(connection.execute(_SIZE, {"kind": kind}).scalar_one())
+    return IndexSize(kind=kind, bits=plan.bits, complete=plan.complete, entries=entries)
 
 
-def set_bits(connection: Connection, kind: str, bits: int) -> None:
-    """Say how many bits an index keeps from now on."""
+def set_plan(connection: Connection, kind: str, bits: int) -> None:
+    """Say how many bits an index keeps from now on, and that it is complete."""
     connection.execute(_SET_PLAN, {"kind": kind, "bits": bits})
 
 
-def indexed_after(connection: Connection, kind: str, after: UUID, most: int) -> list[UUID]:
-    """Return up to ``most`` records that an index has, in order, behind one."""
-    where = {"kind": kind, "after": after, "most": most}
+def is_indexable(connection: Connection, dataset: str) -> bool:
+    """Whether there is any record of a dataset."""
+    return bool(connection.execute(_ANY_RECORD, {"dataset": dataset}).scalar_one())
+
+
+def count_indexable(connection: Connection, dataset: str) -> int:
+    """Return how many records of a dataset there are."""
+    return int(connection.execute(_RECORDS, {"dataset": dataset}).scalar_one())
+
+
+def records_to_index(connection: Connection, dataset: str, after: UUID, most: int) -> list[UUID]:
+    """Return up to ``most`` records of a dataset, in order, behind one."""
+    where = {"dataset": dataset, "after": after, "most": most}
     return list(connection.execute(_PAGE, where).scalars())
+
+
+def empty_index(connection: Connection, kind: str) -> None:
+    """Take every entry out of an index."""
+    connection.execute(_EMPTY, {"kind": kind})
 
 
 def shorten_tags(connection: Connection, kind: str, mask: bytes) -> None:
     """Keep only those bits of an index's tags that are set in the mask of two bytes."""
     row = {"kind": kind, "high": mask[0], "low": mask[1]}
     connection.execute(_SHORTEN, row)
-
-
-def put_tags(connection: Connection, kind: str, tags: Mapping[UUID, bytes]) -> None:
-    """Give records other tags in an index."""
-    row = {"kind": kind, "ids": list(tags), "tags": Blobs(tags.values())}
-    connection.execute(_PUT, row)

@@ -32,7 +32,7 @@ class BatchKeys:
             if not found:
                 self._add(connection, batch_id, kind, day)
                 found = keytables.batch_keys(connection, [batch_id], kind)
-        return self._open(found[batch_id], batch_id, kind)
+        return self._open_found(found.get(batch_id), batch_id, kind)
 
     def open(self, batch_id: UUID, kind: str) -> DataKey:
         """Return the batch's key.
@@ -41,10 +41,8 @@ class BatchKeys:
             KeyMissingError: It was destroyed with its last chunk, or at the end of its days.
         """
         with transaction(self.engine) as connection:
-            found = keytables.batch_keys(connection, [batch_id], kind).get(batch_id)
-        if found is None:
-            raise KeyMissingError(f"{kind} key of batch {batch_id}")
-        return self._open(found, batch_id, kind)
+            found = keytables.batch_keys(connection, [batch_id], kind)
+        return self._open_found(found.get(batch_id), batch_id, kind)
 
     def open_those(self, batches: Iterable[UUID], kind: str) -> dict[UUID, DataKey]:
         """Return the keys of the batches that have one."""
@@ -85,6 +83,13 @@ class BatchKeys:
         keytables.add_batch_key(
             connection, key_id=key.key_id, batch_id=batch_id, kind=kind, day=day, wrapped=wrapped
         )
+
+    def _open_found(
+        self, found: tuple[UUID, date, bytes] | None, batch_id: UUID, kind: str
+    ) -> DataKey:
+        if found is None:
+            raise KeyMissingError(f"{kind} key of batch {batch_id}")
+        return self._open(found, batch_id, kind)
 
     def _open(self, found: tuple[UUID, date, bytes], batch_id: UUID, kind: str) -> DataKey:
         key_id, day, wrapped = found

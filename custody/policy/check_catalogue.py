@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from custody.policy.drafts import Drafts, Entry, sound
-from custody.policy.model import FieldType, Level, column_key
+from custody.policy.model import LAST_FOUR, FieldType, Level, column_key
 from custody.policy.problems import Problem
 from custody.policy.shapes import DatasetShape, FieldShape
 
 _MEASURED = frozenset({FieldType.DECIMAL, FieldType.INTEGER})
+_NUMBERS = frozenset({"mobile", "phone", "bank_card", "resident_id"})
 _DATED = frozenset({FieldType.DATE, FieldType.INSTANT})
 
 
@@ -123,6 +124,11 @@ def _check_search(entry: Entry, field: FieldShape) -> Iterator[Problem]:
     # An index of few values tells whose is whose by counting, however coarse its tags (T11).
     if field.search and (field.type is not FieldType.TEXT or field.free_text):
         message = "only a text of one value is searched; others take too few values, or too many"
+        yield entry.problem("policy_illegal_value", message, "search")
+    if LAST_FOUR in field.search and field.detector not in _NUMBERS:
+        message = (
+            f"the last four are searched of numbers: a detector of {', '.join(sorted(_NUMBERS))}"
+        )
         yield entry.problem("policy_illegal_value", message, "search")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar, Literal, Protocol, TypeVar
+from typing import ClassVar, Final, Literal, Protocol, TypeVar
 
 from custody.errors import UsageError
 from custody.suites import AES_256_GCM, Suite
@@ -39,7 +39,9 @@ DETECTORS = frozenset(
 MASKS = frozenset(
     {"none", "name", "resident_id", "mobile", "phone", "email", "bank_card", "address", "hidden"}
 )
-SEARCHES = frozenset({"equality", "last_four"})
+EQUALITY: Final = "equality"
+LAST_FOUR: Final = "last_four"
+SEARCHES = frozenset({EQUALITY, LAST_FOUR})
 SENSITIVE_KINDS = frozenset(
     {
         "biometric",

@@ -66,6 +66,18 @@ def test_survivors_of_what_the_policy_dropped_are_sealed_again(
         verify_installation(custody, deep=True)
 
 
+def test_a_field_retired_between_ingest_and_store_is_left_out(site: Site, tmp_path: Path) -> None:
+    with site.opened() as opened:
+        settled_contracts(opened, tmp_path, 2, SAME_QUARTER)
+        rows = [transaction_row(index, 6, SAME_QUARTER) for index in range(2)]
+        file = transactions_file(tmp_path / "waiting.csv", rows)
+        batch = take_in(opened, file.source, file.path)
+        put_away(without(opened, "currency"), batch)
+        new = [row for row in rows_of(opened) if row.batch_id == batch.id]
+        assert len(new) == 2
+        assert not any("currency" in one.values(opened) for one in open_records(opened, new))
+
+
 def test_a_retired_field_is_shown_to_nobody_and_a_forgotten_one_is_a_fault(
     site: Site, second: UUID
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from math import sqrt
 from pathlib import Path
@@ -21,10 +22,10 @@ from custody.database.engine import transaction
 from custody.database.ledger import read_entries
 from custody.database.search import index_sizes
 from custody.errors import UsageError
-from custody.policy.model import UnknownNameError
-from custody.searching import EQUALITY, FULL_BITS, LAST_FOUR, cut, fitting_bits
+from custody.policy.model import EQUALITY, LAST_FOUR, UnknownNameError
+from custody.searching import FULL_BITS, cut, fitting_bits
 
-MOBILE = "customers.mobile:equality"
+MOBILE = "customers.6:equality"
 PEOPLE = 60
 
 
@@ -38,6 +39,7 @@ def settled(custody: Custody, folder: Path, numbers: range) -> None:
         write_file(folder / f"consents{name}.csv", CONSENTS, given),
         write_file(folder / f"customers{name}.csv", CUSTOMERS, people),
     )
+    fit_indexes(custody, TESTER)
 
 
 @pytest.fixture
@@ -129,6 +131,57 @@ def test_a_tag_is_as_coarse_as_the_index_is_large(filled: Site, tmp_path: Path) 
         assert sum(counts.values()) == 20 * PEOPLE
         assert all(cut(tag, 9) == tag for tag in counts)
         assert fit_indexes(custody, TESTER) == 0, "again finds nothing to do"
+
+
+def searching_by(custody: Custody, **fields: tuple[str, ...]) -> Custody:
+    """Return the installation under a policy that searches customers by these fields."""
+    dataset = custody.policy.dataset("customers")
+    changed = tuple(
+        replace(one, search=frozenset(fields.get(one.name, ()))) for one in dataset.fields
+    )
+    datasets = {**custody.policy.datasets, "customers": replace(dataset, fields=changed)}
+    return replace(custody, policy=replace(custody.policy, datasets=datasets))
+
+
+def test_an_index_that_the_policy_adds_is_written_before_it_is_searched(
+    filled: Site, tmp_path: Path
+) -> None:
+    with filled.opened(chunk_rows=500) as opened:
+        custody = searching_by(opened, name=("equality",), address=("equality",))
+        wanted = ("customers", "address", EQUALITY, person(3).address)
+        with pytest.raises(UsageError, match="not complete"):
+            search_customers(custody, TESTER, *wanted)
+        settled(custody, tmp_path, range(PEOPLE, PEOPLE + 3))
+        for number in (3, PEOPLE + 1):
+            known = customer_of(custody, number)
+            value = f" {person(number).address}  "
+            found = search_customers(custody, TESTER, *wanted[:3], value)
+            assert known in found.customers, "also with blanks, as ingest reads it"
+        # The numbers of mobiles went meanwhile, and one stored since is not in the index.
+        with pytest.raises(UsageError, match="not complete"):
+            by_mobile(opened, person(3).mobile)
+        assert fit_indexes(opened, TESTER) >= 1
+        for number in (3, PEOPLE + 1):
+            assert by_mobile(opened, person(number).mobile).customers == (
+                customer_of(opened, number),
+            )
+
+
+def test_an_empty_installation_finds_nobody(site: Site) -> None:
+    with site.opened() as custody:
+        assert by_mobile(custody, person(3).mobile) == Found(customers=(), candidates=0)
+        assert fit_indexes(custody, TESTER) == 0
+
+
+def test_after_a_purge_an_index_is_coarser(filled: Site) -> None:
+    with filled.opened() as custody:
+        before = bits(custody)[MOBILE]
+        for number in range(PEOPLE - 10):
+            destroy(custody, plan_all(custody, customer_of(custody, number)))
+        assert fit_indexes(custody, TESTER) > 0
+        assert bits(custody)[MOBILE] == fitting_bits(10, before) < before
+        last = PEOPLE - 1
+        assert by_mobile(custody, person(last).mobile).customers == (customer_of(custody, last),)
 
 
 def test_an_erasure_leaves_no_entry(filled: Site) -> None:

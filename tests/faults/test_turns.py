@@ -119,6 +119,12 @@ def test_a_keystore_from_before_a_turn_undoes_it_and_is_named(site: Site, tmp_pa
         assert done is not None
         (undone,) = undone_by_backup(custody, today)
         assert (undone.event, undone.destroyed) == (EVENTS[1], done.destroyed)
+        with dying_at("turn:keys-destroyed") as death:
+            turn_keys(custody, TESTER, everything=True)
+        assert death.came
+        assert [one.event for one in undone_by_backup(custody, today)] == [EVENTS[1], EVENTS[0]]
+        turn_keys(custody, TESTER)
+        assert [one.event for one in undone_by_backup(custody, today)] == [EVENTS[1]] * 2
         assert undone_by_backup(custody, today + timedelta(days=1)) == []
 
 

@@ -230,7 +230,8 @@ def take_in_and_store(driver: Driver) -> None:
         taken = ingest(source, shown)
         if source == "legacy_customers":
             driver.fail_every_step(
-                lambda shown=shown: store(shown), "claim_store", "store_span", "finish_store"
+                lambda shown=shown: store(shown),
+                *("claim_store", "store_span", "finish_store", "fit_search"),
             )
         counts[source] = taken if source == "legacy_consents" else store(shown)
     driver.receipts["counts"] = {

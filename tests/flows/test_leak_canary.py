@@ -253,7 +253,7 @@ def test_the_stages_succeeded_and_failed_at_every_step(swept: Swept) -> None:
 
 STEPS = {
     *("examine_source", "open_batch", "ingest_span", "close_batch"),
-    *("claim_store", "store_span", "finish_store"),
+    *("claim_store", "store_span", "finish_store", "fit_search"),
     *("take_request", "decide", "grant", "deliver_package"),
     *(
         "expire_quarantine",

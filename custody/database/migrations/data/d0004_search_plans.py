@@ -1,4 +1,4 @@
-"""How many bits of its tags each search index keeps, which follows the number of entries."""
+"""How each search index is kept: how many bits of its tags, and whether it is complete."""
 
 from alembic import op
 
@@ -8,10 +8,14 @@ down_revision = "d0003"
 _PLANS = """
 CREATE TABLE custody.search_plans (
     kind text PRIMARY KEY,
-    bits smallint NOT NULL DEFAULT 16 CHECK (bits BETWEEN 0 AND 16)
+    dataset text NOT NULL,
+    bits smallint NOT NULL CHECK (bits BETWEEN 0 AND 16),
+    complete boolean NOT NULL
 );
+-- The entries so far are of indexes that bore the names of fields; each is written anew.
+DELETE FROM custody.search_index;
 GRANT SELECT, INSERT ON custody.search_plans TO custody_app;
-GRANT UPDATE (bits) ON custody.search_plans TO custody_app;
+GRANT UPDATE (bits, complete) ON custody.search_plans TO custody_app;
 GRANT UPDATE (tag) ON custody.search_index TO custody_app;
 """
 
