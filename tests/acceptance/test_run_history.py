@@ -4,12 +4,10 @@ import re
 import sqlite3
 
 import pytest
-from standing_firm import CHINOOK_FILE, Firm
+from standing_firm import CHINOOK_FILE, STAGES, UPKEEP, Firm
 
 pytestmark = pytest.mark.slow
-NAMED = re.compile(
-    r"^(ingest|store|use|transfer|destroy)( · \S+)* · \d\d-\d\d \d\d:\d\d:\d\d \+08:00$"
-)
+NAMED = re.compile(rf"^({'|'.join(STAGES + UPKEEP)})( · \S+)* · \d\d-\d\d \d\d:\d\d:\d\d \+08:00$")
 ROW = re.compile(r"^\| `?[a-z_]+`? \|( [^|]+ \|)? [0-9,]+ \|$")
 
 
