@@ -138,6 +138,7 @@ class _Tally:
         self.keyless_owners: dict[str, set[UUID]] = {place: set() for place in PLACES}
 
     def add_records(self, page: Sequence[SealCount]) -> None:
+        """Count seals of records, apart from those whose key is not there."""
         generations = self._custody.keyring.generations_of({one.key_id for one in page})
         for one in page:
             if one.key_id in generations:
@@ -146,6 +147,7 @@ class _Tally:
                 self.keyless.add(one.key_id)
 
     def add_place(self, place: str, page: Sequence[PlaceCount]) -> None:
+        """Count seals of another place, apart from those whose owner has no key."""
         known = owners_with_key(self._custody, place, {one.owner for one in page})
         for one in page:
             if one.owner in known:

@@ -15,7 +15,10 @@ from custody.acts.planning import Scope, plan_destruction
 from custody.acts.sealing import open_records
 from custody.acts.turning import turn_keys
 from custody.acts.verify import verify_installation
+from custody.database.batches import Batch
 from custody.policy.model import Dataset, UnknownNameError
+
+PEOPLE = 3
 
 
 def without(custody: Custody, dropped: str, **changes: object) -> Custody:
@@ -32,14 +35,19 @@ def under(custody: Custody, transactions: dict[str, Dataset]) -> Custody:
     return replace(custody, policy=replace(custody.policy, datasets=others | transactions))
 
 
+def ingested(custody: Custody, folder: Path) -> Batch:
+    """Ingest a second transaction of each of three customers, whose first is settled."""
+    settled_contracts(custody, folder, PEOPLE, SAME_QUARTER)
+    rows = [transaction_row(index, 5, SAME_QUARTER) for index in range(PEOPLE)]
+    file = transactions_file(folder / "more.csv", rows)
+    return take_in(custody, file.source, file.path)
+
+
 @pytest.fixture
 def second(site: Site, tmp_path: Path) -> UUID:
     """Return a batch that gave each of three customers a second transaction in the quarter."""
     with site.opened() as custody:
-        settled_contracts(custody, tmp_path, 3, SAME_QUARTER)
-        rows = [transaction_row(index, 5, SAME_QUARTER) for index in range(3)]
-        file = transactions_file(tmp_path / "more.csv", rows)
-        batch = take_in(custody, file.source, file.path)
+        batch = ingested(custody, tmp_path)
         put_away(custody, batch)
         return batch.id
 
@@ -60,7 +68,7 @@ def test_survivors_of_what_the_policy_dropped_are_sealed_again(
         destroy(custody, plan_destruction(custody, TESTER, scope))
         assert turn_keys(custody, TESTER) is not None
         left = {row.id: row.key_id for row in rows_of(custody) if row.dataset == "transactions"}
-        assert len(left) == 3
+        assert len(left) == PEOPLE
         assert all(key != before[one] for one, key in left.items())
         assert values_of(custody) == {one: values[one] for one in values_of(custody)}
         verify_installation(custody, deep=True)
@@ -68,13 +76,10 @@ def test_survivors_of_what_the_policy_dropped_are_sealed_again(
 
 def test_a_field_retired_between_ingest_and_store_is_left_out(site: Site, tmp_path: Path) -> None:
     with site.opened() as opened:
-        settled_contracts(opened, tmp_path, 2, SAME_QUARTER)
-        rows = [transaction_row(index, 6, SAME_QUARTER) for index in range(2)]
-        file = transactions_file(tmp_path / "waiting.csv", rows)
-        batch = take_in(opened, file.source, file.path)
+        batch = ingested(opened, tmp_path)
         put_away(without(opened, "currency"), batch)
         new = [row for row in rows_of(opened) if row.batch_id == batch.id]
-        assert len(new) == 2
+        assert len(new) == PEOPLE
         assert not any("currency" in one.values(opened) for one in open_records(opened, new))
 
 
