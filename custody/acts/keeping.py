@@ -11,7 +11,7 @@ from custody.acts.period_end import periods_to_end
 from custody.acts.recording import record
 from custody.database.buckets import BucketCount
 from custody.database.engine import transaction
-from custody.database.ledger import entries_since
+from custody.database.ledger import entries_of
 from custody.keys.keystore import Rotation
 from custody.steps import reached
 
@@ -82,24 +82,22 @@ def undone_by_backup(custody: Custody, oldest: date) -> list[Undone]:
     """
     begin = datetime.combine(oldest, time.min, custody.zone)
     with transaction(custody.data) as connection:
-        entries = entries_since(connection, (*_DESTROYING, *_DESTROYING.values()), begin)
-    found = [(one, json.loads(one.body)["facts"]) for one in entries]
-    ended = [(one.event, facts.get("period")) for one, facts in found]
-    found = [
-        (one, facts)
-        for place, (one, facts) in enumerate(found)
-        if (_DESTROYING.get(one.event), facts.get("period")) not in ended[place:]
-    ]
-    return [
-        Undone(
-            seq=one.seq,
-            at=one.at,
-            event=one.event,
-            about=str(facts.get("period", "")),
-            destroyed=int(facts.get("destroyed", facts.get("destroyed_now", 0))),
-        )
-        for one, facts in found
-    ]
+        entries = entries_of(connection, (*_DESTROYING, *_DESTROYING.values()))
+    undone, ended = list[Undone](), set[tuple[str, str]]()
+    for one in reversed(entries):
+        facts = json.loads(one.body)["facts"]
+        about = str(facts.get("period", ""))
+        end = _DESTROYING.get(one.event)
+        if end is None:
+            ended.add((one.event, about))
+        # What has begun and not ended may have destroyed keys at any time since.
+        is_undone = one.at >= begin if end is None else (end, about) not in ended
+        if is_undone:
+            destroyed = int(facts.get("destroyed", facts.get("destroyed_now", 0)))
+            undone.append(
+                Undone(seq=one.seq, at=one.at, event=one.event, about=about, destroyed=destroyed)
+            )
+    return undone[::-1]
 
 
 def rotate_root(custody: Custody, actor: Actor) -> Rotation:

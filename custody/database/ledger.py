@@ -24,9 +24,9 @@ _LAST_ACT = text(
 _LAST_OF = text(
     "SELECT event FROM ledger.entries WHERE event = ANY(:events) ORDER BY seq DESC LIMIT 1"
 )
-_SINCE = text(
+_OF_EVENTS = text(
     "SELECT seq, at, event, body, previous, hash FROM ledger.entries"
-    " WHERE event = ANY(:events) AND at >= :begin ORDER BY seq"
+    " WHERE event = ANY(:events) ORDER BY seq"
 )
 _CLOCK = text("SELECT clock_timestamp()")
 _HEAD = text("SELECT seq, hash FROM ledger.head")
@@ -70,9 +70,9 @@ def read_entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
         after = rows[-1].seq
 
 
-def entries_since(connection: Connection, events: Iterable[str], begin: datetime) -> list[Entry]:
-    """Return the entries of these events at or after an instant, in order."""
-    rows = connection.execute(_SINCE, {"events": list(events), "begin": begin})
+def entries_of(connection: Connection, events: Iterable[str]) -> list[Entry]:
+    """Return the entries of these events, in order."""
+    rows = connection.execute(_OF_EVENTS, {"events": list(events)})
     return [Entry(**row._mapping) for row in rows]
 
 

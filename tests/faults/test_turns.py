@@ -123,6 +123,8 @@ def test_a_keystore_from_before_a_turn_undoes_it_and_is_named(site: Site, tmp_pa
             turn_keys(custody, TESTER, everything=True)
         assert death.came
         assert [one.event for one in undone_by_backup(custody, today)] == [EVENTS[1], EVENTS[0]]
+        (cut_off,) = undone_by_backup(custody, today + timedelta(days=1))
+        assert cut_off.event == EVENTS[0], "its keys may have gone on any day since"
         turn_keys(custody, TESTER)
         assert [one.event for one in undone_by_backup(custody, today)] == [EVENTS[1]] * 2
         assert undone_by_backup(custody, today + timedelta(days=1)) == []
