@@ -40,6 +40,11 @@ class Ground:
     postgres: EmbeddedPostgres
     meter: Meter
 
+    @property
+    def owner_url(self) -> str:
+        """The data database as its owner, as psycopg writes it."""
+        return self.postgres.endpoints.owner_url.replace("+psycopg", "")
+
     def under(self, suite: Suite) -> Custody:
         """Return the installation under a policy that wants another suite."""
         policy = self.custody.policy

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+import msgspec
+
 from custody import resident_id
 from custody.detect import BANK_CARD, EMAIL, MOBILE, RESIDENT_ID, kinds_in
 from custody.normalise import Value
@@ -24,6 +26,7 @@ _LEVEL_OF_KIND: Final[Mapping[str, Level]] = {
 }
 _SETTLED: Final = frozenset({RESIDENT_ID, BANK_CARD, MOBILE, EMAIL})
 """Detectors of fields whose values can be nothing else, so that nothing need be looked for."""
+_NO_KINDS: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +51,7 @@ class Classification:
         return self.detected is not None and self.detected.rank > self.declared.rank
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowClassification:
+class RowClassification(msgspec.Struct, frozen=True, kw_only=True):
     """The levels of a row's values by field name.
 
     Attributes:
@@ -64,40 +66,61 @@ class RowClassification:
 
 def classify(field: Field, value: Value, *, protected: bool = False) -> Classification:
     """Return the level of ``value`` in ``field``; ``protected`` says the subject is under 14."""
-    kinds = kinds_in(value) if _is_searched(field) and isinstance(value, str) else frozenset()
-    detected = max(
-        (_LEVEL_OF_KIND.get(kind, Level.GENERAL) for kind in kinds),
-        key=lambda level: level.rank,
-        default=None,
-    )
+    kinds = kinds_in(value) if _is_searched(field) and isinstance(value, str) else _NO_KINDS
+    return _judged(field, kinds, protected=protected)
+
+
+class Classifier:
+    """Classifies the rows of one dataset."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        """Prepare what every row of the dataset needs."""
+        self._dataset = dataset
+        self._declared = {one.name: one.level for one in dataset.fields}
+        self._searched = [one for one in dataset.fields if _is_searched(one)]
+
+    def classify(
+        self, values: Mapping[str, Value], *, on: date, protected: bool | None = None
+    ) -> RowClassification:
+        """Return the levels of a row's values on the day ``on``.
+
+        Args:
+            values: Normalised values by field name. Only texts, and those that say when the
+                subject was born, are looked at.
+            on: The day that decides whether the subject is under 14.
+            protected: Whether the subject is under 14, where the caller knows it from elsewhere;
+                None asks the row itself.
+
+        Raises:
+            UnknownNameError: The dataset has no such field.
+        """
+        declared = self._declared
+        young = is_protected(self._dataset, values, on=on) if protected is None else protected
+        for name in values.keys() - declared.keys():
+            self._dataset.field(name)
+        levels = {name: declared[name] for name, value in values.items() if value is not None}
+        raised = []
+        for field in self._searched:
+            value = values.get(field.name)
+            if isinstance(value, str) and (kinds := kinds_in(value)):
+                found = _judged(field, kinds, protected=young)
+                levels[field.name] = found.level
+                raised += [field.name] if found.raised else []
+        if young:
+            levels = {name: max(one, Level.SENSITIVE, key=_rank) for name, one in levels.items()}
+        return RowClassification(levels=levels, raised=frozenset(raised), protected=young)
+
+
+def _judged(field: Field, kinds: frozenset[str], *, protected: bool) -> Classification:
+    shown = (_LEVEL_OF_KIND.get(kind, Level.GENERAL) for kind in kinds)
+    detected = max(shown, key=_rank, default=None)
     floor = Level.SENSITIVE if protected else Level.GENERAL
-    level = max(field.level, detected or Level.GENERAL, floor, key=lambda one: one.rank)
+    level = max(field.level, detected or Level.GENERAL, floor, key=_rank)
     return Classification(level=level, declared=field.level, detected=detected, kinds=kinds)
 
 
-def classify_row(
-    dataset: Dataset, values: Mapping[str, Value], *, on: date, protected: bool | None = None
-) -> RowClassification:
-    """Return the levels of a row's values on the day ``on``.
-
-    Args:
-        dataset: The dataset of the row.
-        values: Normalised values by field name.
-        on: The day that decides whether the subject is under 14.
-        protected: Whether the subject is under 14, where the caller knows it from elsewhere; None
-            asks the row itself.
-    """
-    young = is_protected(dataset, values, on=on) if protected is None else protected
-    found = {
-        name: classify(dataset.field(name), value, protected=young)
-        for name, value in values.items()
-        if value is not None
-    }
-    return RowClassification(
-        levels={name: one.level for name, one in found.items()},
-        raised=frozenset(name for name, one in found.items() if one.raised),
-        protected=young,
-    )
+def _rank(level: Level) -> int:
+    return level.rank
 
 
 def is_protected(dataset: Dataset, values: Mapping[str, Value], *, on: date) -> bool:

@@ -6,10 +6,12 @@ not say counts against it. The articles are those of the PIPL.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
+
+import msgspec
 
 from custody.policy.model import Notice
 
@@ -24,6 +26,7 @@ EXPLICIT_ACTS: Final = frozenset({"tick", "signature", "confirmation"})
 UNTOUCHED: Final = "unchecked"
 PRE_TICKED: Final = "checked"
 
+_KINDS_OF_EVIDENCE: Final = 256
 _MISSING: Final = {
     PURPOSE: "consent_missing",
     SENSITIVE: "separate_consent_missing",
@@ -32,12 +35,9 @@ _MISSING: Final = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Consent:
+class Consent(msgspec.Struct, frozen=True):
     """One consent as it was recorded: facts, and no judgement of them."""
 
-    consent_id: UUID
-    customer_id: UUID
     purpose: str
     kind: str
     recipient: str
@@ -55,8 +55,7 @@ class Consent:
         return self.given_at <= at and (self.withdrawn_at is None or self.withdrawn_at > at)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Processing:
+class Processing(msgspec.Struct, frozen=True, kw_only=True):
     """What is about to be done with one customer's data, as consent has to cover it.
 
     Attributes:
@@ -183,28 +182,35 @@ def _against_one(
     processing: Processing,
     notices: Mapping[str, Notice],
 ) -> set[str]:
-    return {
-        *_against_act(consent, consents),
-        *_against_times(consent, consents, processing),
-        *_against_notice(consent, processing, notices),
-    }
+    codes = set(
+        _against_evidence(
+            consent.act,
+            consent.control_initial,
+            bool(consent.control_id and consent.text_digest),
+        )
+    )
+    if len(consents) > 1 and any(_one_act_for_both(consent, other) for other in consents):
+        codes.add("consent_bundled")
+    codes.update(_against_times(consent, consents, processing))
+    codes.update(_against_notice(consent, processing, notices))
+    return codes
 
 
-def _against_act(consent: Consent, consents: Iterable[Consent]) -> Iterable[str]:
-    """Explicit, voluntary and unbundled, as far as the evidence shows it (art. 14; H1.3a)."""
-    if consent.act not in EXPLICIT_ACTS:
-        yield "consent_not_explicit"
-    if consent.control_initial == PRE_TICKED:
-        yield "consent_pre_ticked"
-    known = consent.control_initial in {UNTOUCHED, PRE_TICKED}
-    if not (known and consent.control_id and consent.text_digest):
-        yield "consent_evidence_unknown"
-    if any(_one_act_for_both(consent, other) for other in consents):
-        yield "consent_bundled"
+@lru_cache(_KINDS_OF_EVIDENCE)
+def _against_evidence(act: str, control_initial: str, known: bool) -> tuple[str, ...]:  # noqa: FBT001 - part of a key
+    """Explicit and voluntary, as far as the evidence shows it (art. 14; H1.3a)."""
+    codes = []
+    if act not in EXPLICIT_ACTS:
+        codes.append("consent_not_explicit")
+    if control_initial == PRE_TICKED:
+        codes.append("consent_pre_ticked")
+    if not (known and control_initial in {UNTOUCHED, PRE_TICKED}):
+        codes.append("consent_evidence_unknown")
+    return tuple(codes)
 
 
 def _one_act_for_both(consent: Consent, other: Consent) -> bool:
-    """Whether one act on one control was taken as consent to two purposes."""
+    """Whether one act on one control was taken as consent to two purposes (art. 14)."""
     return (
         other.purpose != consent.purpose
         and bool(consent.control_id)
@@ -228,12 +234,14 @@ def _ends(other: Consent, consent: Consent, at: datetime) -> bool:
     People withdraw from what is done with their data, not from one of several records of having
     agreed to it.
     """
-    same = (other.purpose, other.kind, other.recipient) == (
+    ended_at = other.withdrawn_at
+    if ended_at is None or not consent.given_at <= ended_at <= at:
+        return False
+    return (other.purpose, other.kind, other.recipient) == (
         consent.purpose,
         consent.kind,
         consent.recipient,
     )
-    return same and other.withdrawn_at is not None and consent.given_at <= other.withdrawn_at <= at
 
 
 def _against_notice(

@@ -26,7 +26,7 @@ _BEFORE: Final = "(?<![0-9A-Za-z])"
 _AFTER: Final = "(?![0-9A-Za-z])"
 _GAP: Final = "[ -]?"
 _SHORTEST: Final = 11  # digits; a mobile number has the fewest
-_NOT_HANZI: Final = re.compile("[^\u3001-\u9fff]")
+_ENOUGH: Final = re.compile(f"(?:[\u3001-\u9fff]*[^\u3001-\u9fff]){{{_SHORTEST}}}")
 _AT: Final = re.compile("[@\uff20\ufe6b]")
 _DIGIT: Final = re.compile(r"[0-9]")
 _RESIDENT_ID: Final = re.compile(f"{_BEFORE}[0-9](?:{_GAP}[0-9]){{16}}{_GAP}[0-9Xx]{_AFTER}")
@@ -41,6 +41,7 @@ _EMAIL: Final = re.compile(
 )
 _CARD_PREFIX: Final = re.compile("62|4|5[1-5]|2[2-7]|3[47]|35|60|65|68|69|9")
 _SEPARATORS: Final = re.compile("[ -]")
+_NOTHING: Final[frozenset[str]] = frozenset()
 _LOOKS_LIKE_X: Final = frozenset("\u0425\u0445\u03a7\u03c7\u2573\u00d7\u2715")
 
 
@@ -60,7 +61,7 @@ def detect(text: str) -> tuple[Detection, ...]:
     bank card number a Luhn check digit and a prefix that issuers use; where two overlap, the one
     named first here is given.
     """
-    if len(_NOT_HANZI.findall(text)) < _SHORTEST and not _AT.search(text):
+    if not _may_hold(text):
         return ()
     view, places = _view(text)
     found: list[Detection] = []
@@ -72,9 +73,17 @@ def detect(text: str) -> tuple[Detection, ...]:
     return tuple(_moved(one, places) for one in sorted(found, key=lambda one: one.start))
 
 
+def _may_hold(text: str) -> bool:
+    """Whether a text is worth a closer look: few are, and this is asked of every one."""
+    if len(text) < _SHORTEST and text.isalnum():
+        return False
+    return _ENOUGH.match(text) is not None or _AT.search(text) is not None
+
+
 def kinds_in(text: str) -> frozenset[str]:
     """Return which kinds of identifier ``text`` holds."""
-    return frozenset(one.kind for one in detect(text))
+    found = detect(text)
+    return frozenset(one.kind for one in found) if found else _NOTHING
 
 
 def _view(text: str) -> tuple[str, list[int] | None]:

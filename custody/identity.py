@@ -4,21 +4,59 @@ References that lead to different customers, or a second value of a reference of
 has one, contradict each other. Contradictions are never merged (design, "Who is who").
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
+
+import msgspec
 
 from custody.errors import CustodyError
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reference:
-    """One subject reference of a row, as its identity tag."""
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of subject reference, and how its values are tagged.
+
+    Attributes:
+        name: Its name, with the namespace before it where it is unique only there.
+        single: Whether one customer has one value of it.
+    """
 
     name: str
     single: bool
+    identity: Callable[[str], bytes]
+    suppression: Callable[[str], bytes]
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """One subject reference of a row, as its identity tag."""
+
+    kind: Kind
+    value: str
     tag: bytes
-    suppression_tag: bytes
+
+    def __repr__(self) -> str:
+        """Show the kind and not the value."""
+        return f"Reference({self.kind.name})"
+
+    @property
+    def name(self) -> str:
+        """The kind's name."""
+        return self.kind.name
+
+    @property
+    def single(self) -> bool:
+        """Whether one customer has one value of it."""
+        return self.kind.single
+
+    @property
+    def suppression_tag(self) -> bytes:
+        """The tag that outlives an erasure; made when it is asked for, for few rows need it."""
+        return self.kind.suppression(self.value)
+
+
+def refer(kind: Kind, value: str) -> Reference:
+    """Return the reference of this kind with this value."""
+    return Reference(kind, value, kind.identity(value))
 
 
 class IdentityConflictError(CustodyError):
@@ -47,13 +85,18 @@ class Directory:
         Raises:
             IdentityConflictError: They lead to two customers, or contradict a single-valued one.
         """
-        customers = {self.by_tag[r.tag] for r in references if r.tag in self.by_tag}
-        if len(customers) > 1:
-            raise IdentityConflictError
-        for customer in customers:
-            self._require_agreement(customer, references)
-            return customer
-        return None
+        by_tag = self.by_tag
+        found: UUID | None = None
+        for reference in references:
+            customer = by_tag.get(reference.tag)
+            if customer is None:
+                continue
+            if found is not None and customer != found:
+                raise IdentityConflictError
+            found = customer
+        if found is not None:
+            self._require_agreement(found, references)
+        return found
 
     def learn(self, customer: UUID, references: Iterable[Reference]) -> None:
         """Attach the references to the customer; those known already stay."""

@@ -21,18 +21,20 @@ free text, nothing else. What identifies somebody is folded first (:mod:`custody
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, tzinfo
-from decimal import Decimal
+from datetime import tzinfo
 from typing import Final, TypeAlias
 from unicodedata import normalize
 
+import msgspec
+
 from custody.folding import character_problem, fold
 from custody.identifier_forms import IDENTIFIERS, Reading, read_plain_identifier
+from custody.plain_forms import Held, PlainReader, plain_reader
 from custody.policy.model import Dataset, Field, FieldType
 from custody.rows import NumericCell, RawRow, RawValue
 from custody.typed_forms import read_code, read_date, read_decimal, read_instant, read_integer
 
-Value: TypeAlias = str | int | date | datetime | Decimal | None
+Value: TypeAlias = Held | None
 
 _LOSSLESS_AS_NUMBER: Final = frozenset({"mobile", "phone"})
 _TYPED: Final[Mapping[FieldType, Callable[[str], Reading[Value]]]] = {
@@ -56,8 +58,7 @@ class Normalised:
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NormalisedRow:
+class NormalisedRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of values.
 
     Attributes:
@@ -68,9 +69,13 @@ class NormalisedRow:
     """
 
     number: int
-    values: Mapping[str, Value] = field(repr=False)
+    values: Mapping[str, Held]
     problems: Mapping[str, tuple[str, ...]]
     row_problems: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Show the problems and no value."""
+        return f"NormalisedRow({self.number}, {self.row_problems}, {dict(self.problems)})"
 
 
 _NOTHING: Final = Normalised(value=None)
@@ -111,7 +116,9 @@ def normalise_rows(
     """
     named = identifier_fields(dataset)
     wanted = [
-        (one, one.name in named) for one in dataset.fields if fields is None or one.name in fields
+        (one.name, plain_reader(one, identifier=one.name in named), one, one.name in named)
+        for one in dataset.fields
+        if fields is None or one.name in fields
     ]
     return [_row(row, wanted, zone) for row in rows]
 
@@ -121,22 +128,30 @@ def identifier_fields(dataset: Dataset) -> frozenset[str]:
     return frozenset(dataset.record_key) | {one.field for one in dataset.references}
 
 
-def _row(row: RawRow, wanted: list[tuple[Field, bool]], zone: tzinfo) -> NormalisedRow:
-    values: dict[str, Value] = {}
+def _row(
+    row: RawRow, wanted: list[tuple[str, PlainReader, Field, bool]], zone: tzinfo
+) -> NormalisedRow:
+    values: dict[str, Held] = {}
     problems: dict[str, tuple[str, ...]] = {}
     if row.problems:
         return NormalisedRow(
             number=row.number, values=values, problems=problems, row_problems=row.problems
         )
-    for one, identifier in wanted:
-        raw = row.values.get(one.name)
-        if raw is None:
+    cells = row.values
+    for name, plain, one, identifier in wanted:
+        raw = cells.get(name)
+        if not raw:
             continue
+        if isinstance(raw, str):
+            value = plain(raw)
+            if value is not None:
+                values[name] = value
+                continue
         read = normalise_value(one, raw, zone, identifier=identifier)
         if read.value is not None:
-            values[one.name] = read.value
+            values[name] = read.value
         if read.problems:
-            problems[one.name] = read.problems
+            problems[name] = read.problems
     return NormalisedRow(number=row.number, values=values, problems=problems)
 
 

@@ -11,21 +11,24 @@ longest the field may take, and the whole is padded to a multiple of 32 bytes (I
 byte 0x80, then zeros). Values cannot end in NUL: ingest refuses control characters.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Final, TypeAlias
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 
-from custody.policy.model import Dataset, Field, FieldType, Level
+from custody.policy.model import Dataset, FieldType, Level
+from custody.seal import Encoded, encode_part
 
 ALIAS: Final = 0
 _END: Final = b"\x80"
 _FILLER: Final = "\0"
 _BLOCK: Final = 32
+_UUID_LENGTH: Final = (16).to_bytes(4, "big")
+_FEW_PARTS: Final = 1024
 Value: TypeAlias = str | int | date | datetime | Decimal
 Payload: TypeAlias = dict[int, str | int]
 
@@ -33,8 +36,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(dict[int, str | int])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordRow:
+class RecordRow(msgspec.Struct, frozen=True, kw_only=True):
     """One record as the database holds it: sealed."""
 
     id: UUID
@@ -64,56 +66,121 @@ class RecordRow:
 
 def seal_context(
     installation: UUID, record: UUID, customer: UUID, dataset: str, level: str, version: int
-) -> tuple[bytes, ...]:
-    """Return what a record's seal is bound to; the key's id is bound by the seal itself."""
-    return (
-        installation.bytes,
-        customer.bytes,
-        dataset.encode(),
-        record.bytes,
-        level.encode(),
-        version.to_bytes(4, "big"),
+) -> Encoded:
+    """Return what a record's seal is bound to; the key's id is bound by the seal itself.
+
+    Its parts: installation, customer, dataset, record, compartment, content version.
+    """
+    return Encoded(
+        b"".join(
+            (
+                _UUID_LENGTH,
+                installation.bytes,
+                _UUID_LENGTH,
+                customer.bytes,
+                _name_part(dataset),
+                _UUID_LENGTH,
+                record.bytes,
+                _name_part(level),
+                _version_part(version),
+            )
+        )
     )
+
+
+@lru_cache(_FEW_PARTS)
+def _name_part(name: str) -> bytes:
+    return encode_part(name.encode())
+
+
+@lru_cache(_FEW_PARTS)
+def _version_part(version: int) -> bytes:
+    return encode_part(version.to_bytes(4, "big"))
 
 
 def to_primitive(value: Value) -> str | int:
     """Return the value as it stands in a payload."""
-    match value:
-        case datetime():
-            return value.astimezone(UTC).isoformat()
-        case date():
-            return value.isoformat()
-        case Decimal():
-            return format(value, "f")
-        case _:
-            return value
+    if isinstance(value, str | int):
+        return value
+    return _WRITERS[type(value)](value)
 
 
-def from_primitive(field: Field, primitive: str | int) -> Value:
-    """Return the value that a payload's primitive stands for."""
-    text = str(primitive)
-    match field.type:
-        case FieldType.DATE:
-            return date.fromisoformat(text)
-        case FieldType.INSTANT:
-            return datetime.fromisoformat(text)
-        case FieldType.DECIMAL:
-            return Decimal(text)
-        case FieldType.INTEGER:
-            return int(primitive)
-        case _:
-            return text
+def _written_instant(value: datetime) -> str:
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat()
+
+
+_WRITERS: Final[Mapping[type, Callable[[Any], str]]] = {
+    datetime: _written_instant,
+    date: date.isoformat,
+    Decimal: "{:f}".format,
+}
+
+
+def _day(primitive: str | int) -> date:
+    return date.fromisoformat(str(primitive))
+
+
+def _instant(primitive: str | int) -> datetime:
+    return datetime.fromisoformat(str(primitive))
+
+
+def _decimal(primitive: str | int) -> Decimal:
+    return Decimal(str(primitive))
+
+
+_READERS: Final[Mapping[FieldType, Callable[[str | int], Value]]] = {
+    FieldType.DATE: _day,
+    FieldType.INSTANT: _instant,
+    FieldType.DECIMAL: _decimal,
+    FieldType.INTEGER: int,
+}
 
 
 def to_payload(dataset: Dataset, values: Mapping[str, Value]) -> Payload:
     """Return the values by field number."""
-    return {dataset.field(name).number: to_primitive(value) for name, value in values.items()}
+    field = dataset.field
+    return {
+        field(name).number: value if isinstance(value, str) else to_primitive(value)
+        for name, value in values.items()
+    }
 
 
 def from_payload(dataset: Dataset, payload: Payload) -> dict[str, Value]:
     """Return the values by field name, without the alias and without retired fields."""
-    values = {number: one for number, one in payload.items() if number != ALIAS}
-    return {field.name: from_primitive(field, one) for field, one in dataset.present(values)}
+    return PayloadReader(dataset, dataset.field_names).read(payload)
+
+
+class PayloadReader:
+    """Reads payloads of one dataset."""
+
+    def __init__(self, dataset: Dataset, typed: Collection[str]) -> None:
+        """Take the dataset, and which fields are to be read as what they stand for.
+
+        The others stay the text or the number that they are in a payload.
+        """
+        self._dataset = dataset
+        self._known = {
+            one.number: (one.name, _READERS.get(one.type) if one.name in typed else None)
+            for one in dataset.fields
+        }
+        self._ignored = {ALIAS, *dataset.retired_numbers}
+
+    def read(self, payload: Payload) -> dict[str, Value]:
+        """Return the values by field name, without the alias and without retired fields.
+
+        Raises:
+            UnknownNameError: The dataset has no such field and never had.
+        """
+        values: dict[str, Value] = {}
+        for number, primitive in payload.items():
+            known = self._known.get(number)
+            if known is None:
+                if number not in self._ignored:
+                    self._dataset.by_number(number)
+                continue
+            name, reader = known
+            values[name] = primitive if reader is None else reader(primitive)
+        return values
 
 
 def encode_payload(payload: Payload) -> bytes:
@@ -132,11 +199,14 @@ def encode_compartment(dataset: Dataset | None, payload: Payload) -> bytes:
     What is sealed again may be of a field or a dataset that the policy has dropped; then nobody
     knows what its codes were, and it is only padded.
     """
+    longest = dataset.longest_codes if dataset else {}
     filled = {
-        number: _filled_up(dataset, number, value) if isinstance(value, str) else value
-        for number, value in payload.items()
+        number: _filled_up(value, longest[number])
+        if number in longest and isinstance(value, str)
+        else value
+        for number, value in sorted(payload.items())
     }
-    encoded = encode_payload(filled) + _END
+    encoded = _encoder.encode(filled) + _END
     return encoded + bytes(-len(encoded) % _BLOCK)
 
 
@@ -149,9 +219,5 @@ def decode_compartment(padded: bytes) -> Payload:
     }
 
 
-def _filled_up(dataset: Dataset | None, number: int, value: str) -> str:
-    codes = dataset.codes_of(number) if dataset else ()
-    if not codes:
-        return value
-    longest = max(len(code.encode()) for code in codes)
+def _filled_up(value: str, longest: int) -> str:
     return value + _FILLER * (longest - len(value.encode()))

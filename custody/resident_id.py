@@ -14,9 +14,11 @@ been renamed, merged or abolished.
 
 import re
 from datetime import date
+from operator import mul
 from typing import Final
 
 _WEIGHTS: Final = tuple(pow(2, 17 - place, 11) for place in range(17))
+_ZEROS: Final = ord("0") * sum(_WEIGHTS)  # what seventeen digits weigh for being ASCII
 _CHECK: Final = "10X98765432"
 _NEW_FORM: Final = re.compile(r"[0-9]{17}[0-9X]\Z")
 _OLD_FORM: Final = re.compile(r"[0-9]{15}\Z")
@@ -41,9 +43,7 @@ PATTERN: Final = "^[0-9]{17}[0-9X]$"
 
 def check_character(first_seventeen: str) -> str:
     """Return the eighteenth character for the seventeen digits before it (ISO 7064 MOD 11-2)."""
-    total = sum(
-        weight * int(digit) for weight, digit in zip(_WEIGHTS, first_seventeen, strict=True)
-    )
+    total = sum(map(mul, _WEIGHTS, first_seventeen.encode("ascii"))) - _ZEROS
     return _CHECK[total % 11]
 
 

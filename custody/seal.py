@@ -37,7 +37,7 @@ label ``custody/wrapping-key/v1``.
 import hmac
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -45,6 +45,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 
 from custody.errors import CustodyError
+from custody.randomness import Randomness
 from custody.suites import AES_256_GCM, NONCE_BYTES, SUITES, TAG_BYTES, Aead, Suite
 
 MAGIC: Final = 0xC5
@@ -52,14 +53,19 @@ VERSION: Final = 1
 KEY_BYTES: Final = 32
 HEADER_BYTES: Final = 48
 _BOUND_BYTES: Final = 36
-_HEADER: Final = struct.Struct(">BBBB16s16s12s")
 _PREFIX: Final = struct.Struct(">BBBB16s16s")
 _WRAP_HEADER_BYTES: Final = 2 + NONCE_BYTES
 _DATA_LABEL: Final = b"custody/data-key/v1"
 _WRAPPING_LABEL: Final = b"custody/wrapping-key/v1"
 
-Context: TypeAlias = Sequence[bytes]
-Randomness: TypeAlias = Callable[[int], bytes]
+
+class Encoded(bytes):
+    """A context whose parts are put together already (:func:`encode_context`)."""
+
+    __slots__ = ()
+
+
+Context: TypeAlias = Sequence[bytes] | Encoded
 
 
 class SealInvalidError(CustodyError):
@@ -91,10 +97,15 @@ class DataKey:
     )
 
     def halves(self, suite: Suite) -> tuple[Aead, bytes]:
-        """Return the cipher, and the public commitment that names the key without revealing it."""
+        """Return the cipher, and how every seal under the key begins: bytes 0 to 35.
+
+        The commitment at the end of it names the key without revealing it.
+        """
         known = self._halves.get(suite.number)
         if known is None:
-            known = self._halves[suite.number] = suite.split(self.secret, _DATA_LABEL)
+            cipher, commitment = suite.split(self.secret, _DATA_LABEL)
+            begin = _PREFIX.pack(MAGIC, VERSION, suite.number, 0, self.key_id.bytes, commitment)
+            known = self._halves[suite.number] = cipher, begin
         return known
 
 
@@ -158,9 +169,16 @@ def new_key(key_id: UUID, randomness: Randomness = os.urandom) -> DataKey:
     return DataKey(key_id, randomness(KEY_BYTES))
 
 
-def encode_context(context: Context) -> bytes:
+def encode_context(context: Context) -> Encoded:
     """Return the context as length-prefixed parts, so that no two contexts read alike."""
-    return b"".join([len(part).to_bytes(4, "big") + part for part in context])
+    if isinstance(context, Encoded):
+        return context
+    return Encoded(b"".join([len(part).to_bytes(4, "big") + part for part in context]))
+
+
+def encode_part(part: bytes) -> bytes:
+    """Return one part of a context with its length before it."""
+    return len(part).to_bytes(4, "big") + part
 
 
 def seal(
@@ -175,8 +193,7 @@ def seal(
     Raises:
         SuiteRetiredError: Nothing is sealed under the suite any more.
     """
-    cipher, commitment = key.halves(suite.require_in_use())
-    bound = _PREFIX.pack(MAGIC, VERSION, suite.number, 0, key.key_id.bytes, commitment)
+    cipher, bound = key.halves(suite.require_in_use())
     nonce = randomness(NONCE_BYTES)
     return bound + nonce + cipher.encrypt(nonce, plaintext, bound + encode_context(context))
 
@@ -189,16 +206,15 @@ def open_seal(key: DataKey, sealed: bytes, context: Context) -> bytes:
     """
     if len(sealed) < HEADER_BYTES + TAG_BYTES:
         raise SealInvalidError
-    magic, version, number, reserved, key_id, commitment, nonce = _HEADER.unpack_from(sealed)
-    suite = SUITES.get(number)
-    if (magic, version, reserved) != (MAGIC, VERSION, 0) or suite is None:
+    suite = SUITES.get(sealed[2])
+    if suite is None:
         raise SealInvalidError
-    cipher, expected = key.halves(suite)
-    if key_id != key.key_id.bytes or not hmac.compare_digest(commitment, expected):
+    cipher, begin = key.halves(suite)
+    if not hmac.compare_digest(sealed[:_BOUND_BYTES], begin):
         raise SealInvalidError
     try:
-        bound = sealed[:_BOUND_BYTES] + encode_context(context)
-        return cipher.decrypt(nonce, sealed[HEADER_BYTES:], bound)
+        nonce, body = sealed[_BOUND_BYTES:HEADER_BYTES], sealed[HEADER_BYTES:]
+        return cipher.decrypt(nonce, body, begin + encode_context(context))
     except (InvalidTag, ValueError):
         raise SealInvalidError from None
 

@@ -24,9 +24,9 @@ def index_of(dataset: str, field: Field, how: str) -> str:
     return f"{dataset}.{field.number}:{how}"
 
 
-def search_terms(dataset: str, field: Field, value: str) -> list[tuple[str, str]]:
-    """Return under which indexes and texts a value of a field can be found again."""
-    return [(index_of(dataset, field, how), term_of(how, value)) for how in sorted(field.search)]
+def searches_of(dataset: Dataset) -> list[tuple[Field, str]]:
+    """Return every field that can be searched, with each way to search it."""
+    return [(field, how) for field in dataset.fields for how in sorted(field.search)]
 
 
 def term_of(how: str, value: str) -> str:
@@ -36,11 +36,7 @@ def term_of(how: str, value: str) -> str:
 
 def indexes_of(dataset: Dataset) -> list[str]:
     """Return the names of all indexes that a dataset has."""
-    return [
-        index_of(dataset.name, field, how)
-        for field in dataset.fields
-        for how in sorted(field.search)
-    ]
+    return [index_of(dataset.name, field, how) for field, how in searches_of(dataset)]
 
 
 def require_searchable(dataset: Dataset, name: str, how: str) -> Field:

@@ -13,7 +13,7 @@ must not be used any more is marked ``retired``: it still opens, and nothing is 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -92,7 +92,7 @@ class Suite:
     name: str
     cipher: Callable[[bytes], Aead]
     key_bytes: int
-    digest: Callable[[], HashAlgorithm]
+    digest: HashAlgorithm = field(compare=False)
     retired: bool = False
 
     def split(self, secret: bytes, label: bytes) -> tuple[Aead, bytes]:
@@ -103,7 +103,7 @@ class Suite:
         """
         length = self.key_bytes + COMMITMENT_BYTES
         info = label + bytes((self.number,))
-        material = HKDFExpand(algorithm=self.digest(), length=length, info=info).derive(secret)
+        material = HKDFExpand(algorithm=self.digest, length=length, info=info).derive(secret)
         return self.cipher(material[: self.key_bytes]), material[self.key_bytes :]
 
     def require_in_use(self) -> "Suite":
@@ -117,10 +117,12 @@ class Suite:
         return self
 
 
-AES_256_GCM: Final = Suite(number=1, name="aes-256-gcm", cipher=AESGCM, key_bytes=32, digest=SHA256)
-SM4_GCM: Final = Suite(number=2, name="sm4-gcm", cipher=Sm4Gcm, key_bytes=16, digest=SM3)
+AES_256_GCM: Final = Suite(
+    number=1, name="aes-256-gcm", cipher=AESGCM, key_bytes=32, digest=SHA256()
+)
+SM4_GCM: Final = Suite(number=2, name="sm4-gcm", cipher=Sm4Gcm, key_bytes=16, digest=SM3())
 AES_256_GCM_SIV: Final = Suite(
-    number=3, name="aes-256-gcm-siv", cipher=AESGCMSIV, key_bytes=32, digest=SHA256
+    number=3, name="aes-256-gcm-siv", cipher=AESGCMSIV, key_bytes=32, digest=SHA256()
 )
 SUITES: Final = {one.number: one for one in (AES_256_GCM, SM4_GCM, AES_256_GCM_SIV)}
 # What a policy calls them: the international suite, that of GM/T, and the one that forgives nonces.

@@ -16,6 +16,7 @@ from custody.acts.context import Custody
 from custody.acts.subjects import (
     ChangedMeanwhileError,
     generations_of,
+    kinds_of,
     read_directory,
     references_of,
 )
@@ -24,7 +25,7 @@ from custody.database import customers
 from custody.database.batches import Batch
 from custody.errors import QualityGateError, Reason
 from custody.identifiers import random_id
-from custody.identity import Directory, IdentityConflictError, Reference
+from custody.identity import Directory, IdentityConflictError, Kind, Reference
 from custody.normalise import NormalisedRow, normalise_rows
 from custody.policy.model import Dataset, Retention, Scope
 from custody.quality import Verdict, check_chunk
@@ -73,7 +74,8 @@ def draft_consents(
     dataset = consents_dataset(custody.policy)
     normalised = normalise_rows(dataset, chunk.rows, custody.zone)
     verdict = check_chunk(dataset, consent_scope(dataset), normalised, today=custody.today())
-    rows = [_row(custody, dataset, batch, one, verdict) for one in normalised]
+    kinds = kinds_of(custody, dataset, batch.namespace)
+    rows = [_row(custody, dataset, batch, kinds, one, verdict) for one in normalised]
     known = consent_tables.known_rows(connection, {row.row_tag for row in rows})
     fresh = list({row.row_tag: row for row in rows if row.row_tag not in known}.values())
     directory = read_directory(connection, [row.references for row in fresh])
@@ -96,10 +98,15 @@ def draft_consents(
 
 
 def _row(
-    custody: Custody, dataset: Dataset, batch: Batch, row: NormalisedRow, verdict: Verdict
+    custody: Custody,
+    dataset: Dataset,
+    batch: Batch,
+    kinds: Sequence[tuple[str, Kind]],
+    row: NormalisedRow,
+    verdict: Verdict,
 ) -> ConsentRow:
     values = sound_values(row)
-    references = references_of(custody, dataset, batch.namespace, values)
+    references = references_of(kinds, values)
     codes = set(verdict.blocking.get(row.number, frozenset()))
     if not row.row_problems:
         codes |= _against_names(custody, values) | (frozenset() if references else _NOBODY)

@@ -27,6 +27,7 @@ from custody.acts.recording import record
 from custody.acts.store import again_if_changed
 from custody.acts.subjects import (
     ChangedMeanwhileError,
+    kinds_of,
     lift_suppressions,
     read_directory,
     references_of,
@@ -122,7 +123,7 @@ def withdraw_consent(
 def show_consents(custody: Custody, customer_id: UUID) -> list[Consent]:
     """Return a customer's consents, oldest first."""
     with transaction(custody.data) as connection:
-        return consent_tables.consents_of(connection, [customer_id]).get(customer_id, [])
+        return list(consent_tables.consents_of(connection, [customer_id]).get(customer_id, ()))
 
 
 def _ingest_once(
@@ -176,7 +177,7 @@ def _known_customer(custody: Custody, batch: Batch, chunk: Chunk) -> UUID:
     dataset = consents_dataset(custody.policy)
     row = normalise_rows(dataset, chunk.rows, custody.zone)[0]
     with transaction(custody.data) as connection:
-        references = references_of(custody, dataset, batch.namespace, sound_values(row))
+        references = references_of(kinds_of(custody, dataset, batch.namespace), sound_values(row))
         found = read_directory(connection, [references]).find(references)
     if found is None:
         raise ChangedMeanwhileError
@@ -207,7 +208,9 @@ def _consent(
 ) -> NewConsent:
     consent_id = time_ordered_id(custody.now())
     return NewConsent(
-        facts=_facts(row.values, consent_id, customer),
+        consent_id=consent_id,
+        customer_id=customer,
+        facts=_facts(row.values),
         document=_document(custody, keys[customer], row.values, consent_id, customer),
         row_tag=row.row_tag,
         batch_id=batch.id if batch.source else None,
@@ -215,10 +218,8 @@ def _consent(
     )
 
 
-def _facts(values: Mapping[str, Value], consent_id: UUID, customer: UUID) -> Consent:
+def _facts(values: Mapping[str, Value]) -> Consent:
     return Consent(
-        consent_id=consent_id,
-        customer_id=customer,
         purpose=_text(values, "purpose"),
         kind=_text(values, "kind"),
         recipient=_text(values, "recipient"),

@@ -8,9 +8,9 @@ repeated; the intent was written by the act that decided it.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
@@ -117,7 +117,7 @@ def _sealed_again(
         dataset=row.dataset,
         version=row.version,
     )
-    return replace(
+    return structs.replace(
         row,
         period=period,
         key_id=key.key_id,

@@ -6,43 +6,64 @@ judged, whatever its quality. 5. What the purpose does not need is counted and g
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
+import msgspec
+from msgspec import structs
 from sqlalchemy import Connection
 
-from custody.acts.basis import Ground, against_basis, consents_for
+from custody.acts.basis import Ground, JudgedBasis, consents_for
 from custody.acts.context import Custody
-from custody.acts.subjects import read_directory, references_of
+from custody.acts.subjects import (
+    is_suppressed,
+    kinds_of,
+    read_directory,
+    read_suppressed,
+    references_of,
+)
 from custody.counts import count_codes
 from custody.database.batches import Batch
-from custody.database.consents import consents_of
-from custody.database.customers import suppressed
+from custody.database.consents import read_consents
 from custody.database.engine import transaction
 from custody.database.records import record_keys
 from custody.identity import Directory, IdentityConflictError, Reference
 from custody.normalise import NormalisedRow, normalise_rows
 from custody.policy.model import Dataset, Scope
 from custody.quality import Verdict, check_chunk
-from custody.record import Value, encode_payload, to_payload
+from custody.record import Payload, Value, encode_payload, to_payload
 from custody.rows import Chunk, NumericCell, RawRow
 
-_NO_TAG = b""
+_NO_TAG: Final = b""
+_NO_CODES: Final[frozenset[str]] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """A row on its way through the checks."""
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A row on its way through the checks.
+
+    Attributes:
+        raw: As the source has it.
+        values: Its necessary fields, read.
+        sound: Those of them with which nothing is wrong.
+        payload: Its values as intake holds them.
+        kept_back: Whether its values may not be kept, for it lacks a lawful basis.
+    """
 
     number: int
-    raw: Mapping[str, str] = field(repr=False)
-    values: Mapping[str, Value] = field(repr=False)
-    sound: Mapping[str, Value] = field(repr=False)
+    raw: RawRow
+    values: Mapping[str, Value]
+    sound: Mapping[str, Value]
+    payload: Payload
     references: Sequence[Reference]
     record_tag: bytes
     content_tag: bytes
     codes: frozenset[str] = frozenset()
     kept_back: bool = False
+
+    def __repr__(self) -> str:
+        """Show the number and nothing of what the row holds."""
+        return f"Row({self.number})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +75,7 @@ class Examined:
     unchanged: int
     dropped: Mapping[str, int]
     verdict: Verdict
+    basis: JudgedBasis | None
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -71,22 +93,23 @@ def examine_chunk(custody: Custody, batch: Batch, chunk: Chunk) -> Examined:
     dataset = custody.policy.dataset(batch.dataset)
     scope = custody.policy.scope(batch.purpose, batch.dataset)
     normalised = normalise_rows(dataset, chunk.rows, custody.zone, scope.fields)
-    raw = {row.number: _raw(row, scope) for row in chunk.rows}
-    rows = [_row(custody, batch, dataset, one, raw[one.number]) for one in normalised]
+    rows = _rows(custody, batch, dataset, chunk.rows, normalised)
     with transaction(custody.data) as connection:
         fresh = _without_unchanged(connection, rows)
         verdict = _judge(custody, dataset, scope, normalised, fresh)
-        judged = list(_with_codes(custody, connection, batch, dataset, fresh, verdict))
+        bench = _Bench(custody, connection, batch, dataset, fresh)
+    judged = [bench.judge(row, verdict) for row in fresh]
     return Examined(
         accepted=tuple(row for row in judged if not row.codes),
         refused=tuple(row for row in judged if row.codes),
         unchanged=len(rows) - len(fresh),
         dropped=_dropped(chunk.rows, scope),
         verdict=verdict,
+        basis=bench.basis_of(judged),
     )
 
 
-def _raw(row: RawRow, scope: Scope) -> dict[str, str]:
+def raw_values(row: RawRow, scope: Scope) -> dict[str, str]:
     """Return the necessary fields as the source has them, for whoever must mend the row."""
     held = {name: value for name, value in row.values.items() if value and name in scope.fields}
     return {
@@ -95,30 +118,38 @@ def _raw(row: RawRow, scope: Scope) -> dict[str, str]:
     }
 
 
-def _row(
+def _rows(
     custody: Custody,
     batch: Batch,
     dataset: Dataset,
-    normalised: NormalisedRow,
-    raw: Mapping[str, str],
-) -> Row:
-    values = {name: value for name, value in normalised.values.items() if value is not None}
-    sound = {n: v for n, v in values.items() if n not in normalised.problems}
-    key = [sound.get(name) for name in dataset.record_key]
+    raw: Sequence[RawRow],
+    normalised: Sequence[NormalisedRow],
+) -> list[Row]:
     tags = custody.keyring.tags
-    record_tag = _NO_TAG
-    if None not in key and not normalised.row_problems:
-        parts = [str(part) for part in key]
-        record_tag = tags.record(dataset.name, batch.purpose, batch.namespace, parts)
-    return Row(
-        number=normalised.number,
-        raw=raw,
-        values=values,
-        sound=sound,
-        references=references_of(custody, dataset, batch.namespace, sound),
-        record_tag=record_tag,
-        content_tag=tags.content(record_tag, encode_payload(to_payload(dataset, values))),
-    )
+    kinds = kinds_of(custody, dataset, batch.namespace)
+    tag_of = tags.records(dataset.name, batch.purpose, batch.namespace)
+    rows = []
+    for source, read in zip(raw, normalised, strict=True):
+        values, problems = read.values, read.problems
+        sound = values if not problems else {n: v for n, v in values.items() if n not in problems}
+        record_tag = _NO_TAG
+        if not read.row_problems:
+            key = [sound.get(name) for name in dataset.record_key]
+            record_tag = _NO_TAG if None in key else tag_of(*map(str, key))
+        payload = to_payload(dataset, values)
+        rows.append(
+            Row(
+                number=read.number,
+                raw=source,
+                values=values,
+                sound=sound,
+                payload=payload,
+                references=references_of(kinds, sound),
+                record_tag=record_tag,
+                content_tag=tags.content(record_tag, encode_payload(payload)),
+            )
+        )
+    return rows
 
 
 def _without_unchanged(connection: Connection, rows: Sequence[Row]) -> list[Row]:
@@ -128,7 +159,7 @@ def _without_unchanged(connection: Connection, rows: Sequence[Row]) -> list[Row]
     fresh = []
     for row in rows:
         known = stored.get(row.record_tag)
-        repeats = row.content_tag in seen or (known and bytes(known.content_tag) == row.content_tag)
+        repeats = row.content_tag in seen or (known and known.content_tag == row.content_tag)
         if not (row.record_tag and repeats):
             fresh.append(row)
         seen.add(row.content_tag)
@@ -147,33 +178,59 @@ def _judge(
     return check_chunk(dataset, scope, rows, today=custody.today())
 
 
-def _with_codes(
-    custody: Custody,
-    connection: Connection,
-    batch: Batch,
-    dataset: Dataset,
-    rows: Sequence[Row],
-    verdict: Verdict,
-) -> Iterable[Row]:
-    """Yield each row with every code against its quality and against its lawful basis."""
-    ground = Ground(dataset=dataset, purpose=custody.policy.purpose(batch.purpose))
-    directory = read_directory(connection, [row.references for row in rows])
-    subjects = {row.number: _subject(directory, row) for row in rows}
-    known = {subject for subject in subjects.values() if subject is not None}
-    consents = consents_of(connection, known) if ground.purpose.needs_consent else {}
-    tags = {reference.suppression_tag for row in rows for reference in row.references}
-    gone = suppressed(connection, tags, custody.today())
-    for row in rows:
-        subject = subjects[row.number]
+class _Bench:
+    """Judges the lawful basis of the rows of one chunk."""
+
+    def __init__(
+        self,
+        custody: Custody,
+        connection: Connection,
+        batch: Batch,
+        dataset: Dataset,
+        rows: Sequence[Row],
+    ) -> None:
+        """Read whose the rows are, and what those people consented to."""
+        self._policy_digest = custody.policy.digest
+        self._ground = Ground(custody, dataset, custody.policy.purpose(batch.purpose))
+        references = [row.references for row in rows]
+        directory = read_directory(connection, references)
+        self._subjects = {row.number: _subject(directory, row) for row in rows}
+        known = {subject for subject in self._subjects.values() if subject is not None}
+        asked = known if self._ground.purpose.needs_consent else ()
+        self._consents = read_consents(connection, asked)
+        self._gone = read_suppressed(custody, connection, directory, references)
+
+    def judge(self, row: Row, verdict: Verdict) -> Row:
+        """Return the row with every code against its quality and against its lawful basis."""
+        subject = self._subjects[row.number]
         basis: set[str] = set()
         if _readable(row, verdict):
-            given = consents_for(subject, consents)
-            present = frozenset(row.values)
-            basis |= set(against_basis(custody, ground, row.sound, present, given))
-        if subject is None and any(r.suppression_tag in gone for r in row.references):
+            given = consents_for(subject, self._consents.given)
+            basis.update(self._ground.against(row.sound, frozenset(row.values), given))
+        if subject is None and is_suppressed(self._gone, row.references):
             basis.add("subject_suppressed")
-        codes = basis | verdict.blocking.get(row.number, frozenset())
-        yield replace(row, codes=frozenset(codes), kept_back=bool(basis) or not row.references)
+        codes = basis | verdict.blocking.get(row.number, _NO_CODES)
+        if not codes and row.references:
+            return row
+        kept_back = bool(basis) or not row.references
+        return structs.replace(row, codes=frozenset(codes), kept_back=kept_back)
+
+    def basis_of(self, rows: Iterable[Row]) -> JudgedBasis | None:
+        """Return by what store knows that the accepted rows' consents are as they were judged.
+
+        Where no consent is asked for there is nothing to judge twice, and where one ends at an
+        instant to come it has to be judged again.
+        """
+        if not self._ground.purpose.needs_consent:
+            return None
+        subjects = {self._subjects[row.number] for row in rows if not row.codes}
+        accepted = {subject for subject in subjects if subject is not None}
+        given = (one for customer in accepted for one in self._consents.given.get(customer, ()))
+        if any(
+            one.withdrawn_at is not None and one.withdrawn_at > self._ground.at for one in given
+        ):
+            return None
+        return JudgedBasis(policy_digest=self._policy_digest, mark=self._consents.mark_of(accepted))
 
 
 def _readable(row: Row, verdict: Verdict) -> bool:

@@ -15,15 +15,14 @@ from sqlalchemy import Connection
 from custody.acts.batches import facts_of
 from custody.acts.claiming import written_meanwhile
 from custody.acts.context import Actor, Custody
-from custody.acts.examining import Examined, Row, examine_chunk
+from custody.acts.examining import Examined, Row, examine_chunk, raw_values
 from custody.acts.intake_area import RefusedRow, hold_rows, write_intake
 from custody.acts.recording import record
 from custody.database import batches as tables
 from custody.database.batches import Batch, BatchRow, ChunkReceipt
 from custody.database.engine import transaction
 from custody.intake import IntakeRow
-from custody.policy.model import Dataset
-from custody.record import to_payload
+from custody.policy.model import Dataset, Scope
 from custody.rows import Chunk
 from custody.steps import reached
 
@@ -81,6 +80,7 @@ def _receipt(batch: Batch, chunk: Chunk, examined: Examined) -> ChunkReceipt:
         warnings=examined.warnings,
         dropped=examined.dropped,
         quality={"digest": examined.verdict.digest, "suite": examined.verdict.suite_digest},
+        basis=None if examined.basis is None else examined.basis.facts(),
     )
 
 
@@ -88,11 +88,12 @@ def _write(
     custody: Custody, connection: Connection, batch: Batch, chunk: int, examined: Examined
 ) -> None:
     dataset = custody.policy.dataset(batch.dataset)
-    write_intake(
-        custody, connection, batch.id, chunk, [_intake_row(dataset, r) for r in examined.accepted]
-    )
+    scope = custody.policy.scope(batch.purpose, batch.dataset)
+    write_intake(custody, connection, batch.id, chunk, list(map(_intake_row, examined.accepted)))
     refused = [
-        RefusedRow(row=_refused_row(dataset, row), codes=row.codes, keep_values=not row.kept_back)
+        RefusedRow(
+            row=_refused_row(dataset, scope, row), codes=row.codes, keep_values=not row.kept_back
+        )
         for row in examined.refused
     ]
     hold_rows(custody, connection, batch.id, chunk, "ingest", refused)
@@ -109,20 +110,22 @@ def _write(
     tables.add_batch_rows(connection, batch.id, chunk, named)
 
 
-def _refused_row(dataset: Dataset, row: Row) -> IntakeRow:
+def _refused_row(dataset: Dataset, scope: Scope, row: Row) -> IntakeRow:
     """Return a refused row with its values as they were written, readable or not."""
     return IntakeRow(
         number=row.number,
-        values={dataset.field(name).number: text for name, text in row.raw.items()},
+        values={
+            dataset.field(name).number: text for name, text in raw_values(row.raw, scope).items()
+        },
         record_tag=row.record_tag,
         content_tag=row.content_tag,
     )
 
 
-def _intake_row(dataset: Dataset, row: Row) -> IntakeRow:
+def _intake_row(row: Row) -> IntakeRow:
     return IntakeRow(
         number=row.number,
-        values=to_payload(dataset, row.values),
+        values=row.payload,
         record_tag=row.record_tag,
         content_tag=row.content_tag,
     )

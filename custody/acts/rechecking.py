@@ -2,25 +2,18 @@
 
 from sqlalchemy import Connection
 
-from custody.acts.basis import Ground, against_basis, consents_for
-from custody.acts.context import Custody
-from custody.acts.drafting import Draft
+from custody.acts.draft import Draft
 from custody.acts.subjects import ChangedMeanwhileError
-from custody.database import customers, periods, records
-from custody.database.batches import Batch
-from custody.database.consents import consents_of
+from custody.database import consents, customers, periods, records
 from custody.database.holds import holds_on
-from custody.record import from_payload
 
 
-def require_still_true(
-    custody: Custody, connection: Connection, batch: Batch, draft: Draft
-) -> None:
+def require_still_true(connection: Connection, draft: Draft) -> None:
     """Lock the customers and look again at everything the draft relied on.
 
     Raises:
-        ChangedMeanwhileError: A customer was erased or renewed, a consent withdrawn, a hold set, an
-            alias given, or a period closed since.
+        ChangedMeanwhileError: A customer was erased or renewed, a consent came or was withdrawn, a
+            hold was set, an alias given, or a period closed since.
     """
     locked = customers.lock_customers(connection, draft.generations)
     for customer, generation in draft.generations.items():
@@ -30,7 +23,7 @@ def require_still_true(
         {one.customer_id for one in draft.planned}
     ):
         raise ChangedMeanwhileError
-    _require_basis(custody, connection, batch, draft)
+    _require_same_consents(connection, draft)
     _require_no_hold(connection, draft)
     if records.one_record_each(connection, draft.new_aliases - draft.new_customers):
         raise ChangedMeanwhileError
@@ -39,17 +32,12 @@ def require_still_true(
         raise ChangedMeanwhileError
 
 
-def _require_basis(custody: Custody, connection: Connection, batch: Batch, draft: Draft) -> None:
-    dataset = custody.policy.dataset(batch.dataset)
-    ground = Ground(dataset=dataset, purpose=custody.policy.purpose(batch.purpose))
-    if not ground.purpose.needs_consent:
+def _require_same_consents(connection: Connection, draft: Draft) -> None:
+    """Require that no consent of whoever the draft looked at has changed."""
+    if draft.consents_mark is None:
         return
-    consents = consents_of(connection, draft.generations)
-    for one in draft.planned:
-        values = from_payload(dataset, one.row.values)
-        given = consents_for(one.customer_id, consents)
-        if against_basis(custody, ground, values, frozenset(values), given):
-            raise ChangedMeanwhileError
+    if consents.mark_of_consents(connection, draft.looked_at) != draft.consents_mark:
+        raise ChangedMeanwhileError
 
 
 def _require_no_hold(connection: Connection, draft: Draft) -> None:

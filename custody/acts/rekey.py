@@ -10,11 +10,12 @@ asked for; that is how old records without encryption are found and mended.
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import msgspec
+from msgspec import structs
 from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
@@ -182,7 +183,7 @@ class _Chunk:
         }
         if not changes:
             return None
-        return replace(
+        return structs.replace(
             row,
             general=changes.get("general", row.general),
             sensitive=changes.get("sensitive", row.sensitive),

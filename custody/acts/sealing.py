@@ -1,6 +1,6 @@
 """Records to seals and back: one seal per compartment, all under the customer's data key."""
 
-import secrets
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from custody.acts.context import Custody
 from custody.policy.model import Level
+from custody.randomness import Randomness
 from custody.record import (
     ALIAS,
     Payload,
@@ -49,9 +50,9 @@ class OpenRecord:
         return merged
 
 
-def new_alias() -> str:
+def new_alias(randomness: Randomness = os.urandom) -> str:
     """Return a random name by which the ledger counts a person without knowing whom."""
-    return secrets.token_hex(ALIAS_BYTES)
+    return randomness(ALIAS_BYTES).hex()
 
 
 def seal_payloads(  # noqa: PLR0913 - the parts of one record's context
@@ -63,6 +64,7 @@ def seal_payloads(  # noqa: PLR0913 - the parts of one record's context
     customer_id: UUID,
     dataset: str,
     version: int,
+    randomness: Randomness = os.urandom,
 ) -> Seals:
     """Return each compartment's seal; levels without fields have none."""
     described = custody.policy.datasets.get(dataset)
@@ -74,6 +76,7 @@ def seal_payloads(  # noqa: PLR0913 - the parts of one record's context
                 custody.installation_id, record_id, customer_id, dataset, level.value, version
             ),
             custody.suite,
+            randomness,
         )
         for level, payload in payloads.items()
         if payload

@@ -94,7 +94,7 @@ def _candidates(
         return []
     if plan is None or not plan.complete:
         raise UsageError("the index is not complete; custody customer index writes it", dataset)
-    tag = cut(custody.keyring.tags.search(kind, term), plan.bits)
+    tag = custody.keyring.tags.searches(kind, plan.bits)(term)
     return tables.candidates(connection, kind, tag)
 
 
@@ -193,16 +193,12 @@ def _entries(
 ) -> Iterator[list[SearchEntry]]:
     """Yield the entries of an index, page by page, for all records of its dataset."""
     kind, after = index_of(dataset.name, field, how), UUID(int=0)
+    tag_of = custody.keyring.tags.searches(kind, bits)
     while ids := tables.records_to_index(connection, dataset.name, after, _PAGE):
         opened = open_present(custody, partial(records.records_by_id, connection, ids))
         held = [(one.row, one.values(custody).get(field.name)) for one in opened]
         yield [
-            SearchEntry(
-                kind=kind,
-                tag=cut(custody.keyring.tags.search(kind, term_of(how, str(value))), bits),
-                record_id=row.id,
-                customer_id=row.customer_id,
-            )
+            SearchEntry(kind, tag_of(term_of(how, str(value))), row.id, row.customer_id)
             for row, value in held
             if value is not None
         ]

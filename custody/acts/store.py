@@ -9,14 +9,18 @@ anything moved, the chunk is drafted anew. 4. Replaced versions leave their keys
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from custody.acts.basis import read_basis
 from custody.acts.batches import facts_of, require_batch, total
+from custody.acts.collecting import uncollected
 from custody.acts.context import Actor, Custody
-from custody.acts.drafting import Draft, Planned, draft_chunk
+from custody.acts.draft import Draft, Planned
+from custody.acts.drafting import draft_chunk
 from custody.acts.endings import finish_endings
 from custody.acts.intake_area import RefusedRow, hold_rows, read_intake
 from custody.acts.rechecking import require_still_true
@@ -34,9 +38,10 @@ from custody.errors import UsageError
 from custody.keys.turning import PeriodClosedError
 from custody.keys.wrapping import INTAKE
 from custody.policy.model import Dataset
+from custody.randomness import Pool, Randomness
 from custody.record import RecordRow
 from custody.seal import DataKey, KeyMissingError
-from custody.searching import FULL_BITS, cut, fitting_bits, indexes_of, search_terms
+from custody.searching import FULL_BITS, fitting_bits, index_of, indexes_of, searches_of, term_of
 from custody.steps import reached
 
 ATTEMPTS: Final = 8
@@ -54,7 +59,11 @@ def store_chunk(custody: Custody, actor: Actor, batch_id: UUID, chunk: int) -> C
     batch = require_batch(custody, batch_id)
     if batch.state not in ("ingested", "stored"):
         raise UsageError("the batch is not ready to be stored; its state is", batch.state)
-    return again_if_changed(lambda: _store_once(custody, actor, batch, chunk))
+    with uncollected():
+        first = iter((True,))
+        return again_if_changed(
+            lambda: _store_once(custody, actor, batch, chunk, trusting=next(first, False))
+        )
 
 
 def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
@@ -91,7 +100,14 @@ def again_if_changed(act: Callable[[], _T]) -> _T:
     return act()
 
 
-def _store_once(custody: Custody, actor: Actor, batch: Batch, chunk: int) -> ChunkReceipt:
+def _store_once(
+    custody: Custody, actor: Actor, batch: Batch, chunk: int, *, trusting: bool
+) -> ChunkReceipt:
+    """Store a chunk, or fail if what it relies on changes.
+
+    Args:
+        trusting: Whether to rely on what ingest said of consents, if they are the same still.
+    """
     with transaction(custody.data) as connection:
         receipt = tables.find_chunk(connection, batch.id, chunk)
         if receipt is None:
@@ -99,7 +115,8 @@ def _store_once(custody: Custody, actor: Actor, batch: Batch, chunk: int) -> Chu
         if receipt.state == "stored":
             return receipt
         rows = read_intake(custody, connection, batch.id, chunk)
-        draft = draft_chunk(custody, connection, batch, rows)
+        judged = read_basis(custody, receipt.basis) if trusting else None
+        draft = draft_chunk(custody, connection, batch, rows, judged)
     reached("store:drafted")
     keys = custody.keyring.data_keys(draft.keys_wanted(), custody.now())
     reached("store:keys-written")
@@ -126,7 +143,7 @@ def _write(  # noqa: PLR0913 - one unit of work and all it needs
     draft: Draft,
     keys: Mapping[tuple[UUID, str], DataKey],
 ) -> ChunkReceipt:
-    require_still_true(custody, connection, batch, draft)
+    require_still_true(connection, draft)
     receipt = tables.find_chunk(connection, batch.id, chunk, lock=True)
     if receipt is None or receipt.state == "stored":
         raise ChangedMeanwhileError
@@ -164,19 +181,22 @@ def _write_records(
     wanted = [_record_key(planned) for planned in draft.planned]
     if wanted and records.put_record_keys(connection, wanted) != len(wanted):
         raise ChangedMeanwhileError
-    rows = [_seal(custody, batch, planned, keys) for planned in draft.planned]
+    randomness, stored_at = Pool(), custody.now()
+    rows = (
+        _seal(custody, batch, planned, keys, randomness, stored_at) for planned in draft.planned
+    )
     records.copy_records(connection, rows)
     copy_search(connection, _search_entries(custody, plans, dataset, draft.planned))
 
 
 def _record_key(planned: Planned) -> RecordKey:
     return RecordKey(
-        tag=planned.row.record_tag,
-        record_id=planned.record_id,
-        period=planned.period,
-        customer_id=planned.customer_id,
-        version=planned.version,
-        content_tag=planned.row.content_tag,
+        planned.row.record_tag,
+        planned.record_id,
+        planned.period,
+        planned.customer_id,
+        planned.version,
+        planned.row.content_tag,
     )
 
 
@@ -185,6 +205,8 @@ def _seal(
     batch: Batch,
     planned: Planned,
     keys: Mapping[tuple[UUID, str], DataKey],
+    randomness: Randomness,
+    stored_at: datetime,
 ) -> RecordRow:
     key = keys[planned.customer_id, planned.period]
     seals = seal_payloads(
@@ -195,6 +217,7 @@ def _seal(
         customer_id=planned.customer_id,
         dataset=batch.dataset,
         version=planned.version,
+        randomness=randomness,
     )
     return RecordRow(
         id=planned.record_id,
@@ -210,26 +233,24 @@ def _seal(
         level_raised=planned.level_raised,
         batch_id=batch.id,
         row_number=planned.row.number,
-        stored_at=custody.now(),
+        stored_at=stored_at,
     )
 
 
 def _search_entries(
     custody: Custody, plans: Mapping[str, Plan], dataset: Dataset, planned: Sequence[Planned]
 ) -> list[SearchEntry]:
-    searched = [field for field in dataset.fields if field.search]
-    return [
-        SearchEntry(
-            kind=kind,
-            tag=cut(custody.keyring.tags.search(kind, text), plans[kind].bits),
-            record_id=one.record_id,
-            customer_id=one.customer_id,
-        )
-        for one in planned
-        for field in searched
-        if field.number in one.row.values
-        for kind, text in search_terms(dataset.name, field, str(one.row.values[field.number]))
-    ]
+    tags = custody.keyring.tags
+    entries = []
+    for field, how in searches_of(dataset):
+        kind = index_of(dataset.name, field, how)
+        tag_of = tags.searches(kind, plans[kind].bits)
+        entries += [
+            SearchEntry(kind, tag_of(term_of(how, str(value))), one.record_id, one.customer_id)
+            for one in planned
+            if (value := one.row.values.get(field.number)) is not None
+        ]
+    return entries
 
 
 def _stored(receipt: ChunkReceipt, draft: Draft) -> ChunkReceipt:
@@ -248,4 +269,5 @@ def _stored(receipt: ChunkReceipt, draft: Draft) -> ChunkReceipt:
         warnings=add_counts(receipt.warnings, draft.warnings()),
         dropped=receipt.dropped,
         quality=receipt.quality,
+        basis=receipt.basis,
     )

@@ -1,6 +1,7 @@
 """Whose rows these are: subject references to tags, tags to customers, new people made known."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -9,7 +10,7 @@ from custody.acts.context import Custody
 from custody.database import customers
 from custody.database.customers import IdentityTag
 from custody.errors import CustodyError
-from custody.identity import Directory, Reference
+from custody.identity import Directory, Kind, Reference, refer
 from custody.policy.model import Dataset
 from custody.record import Value
 
@@ -20,26 +21,27 @@ class ChangedMeanwhileError(CustodyError):
     code = "changed_meanwhile"
 
 
-def references_of(
-    custody: Custody, dataset: Dataset, namespace: str, values: Mapping[str, Value]
-) -> list[Reference]:
-    """Return the subject references a row carries, as tags."""
+def kinds_of(custody: Custody, dataset: Dataset, namespace: str) -> list[tuple[str, Kind]]:
+    """Return the subject references of a dataset, each by its field, and how they are tagged."""
+    tags = custody.keyring.tags
     found = []
     for declared in dataset.references:
-        value = values.get(declared.field)
-        if value is None:
-            continue
         within = namespace if declared.namespaced else ""
-        tags = custody.keyring.tags
-        found.append(
-            Reference(
-                name=f"{within}:{declared.name}" if within else declared.name,
-                single=declared.single,
-                tag=tags.identity(declared.name, within, str(value)),
-                suppression_tag=tags.suppression(declared.name, within, str(value)),
-            )
+        kind = Kind(
+            f"{within}:{declared.name}" if within else declared.name,
+            declared.single,
+            tags.identities(declared.name, within),
+            tags.suppressions(declared.name, within),
         )
+        found.append((declared.field, kind))
     return found
+
+
+def references_of(
+    kinds: Sequence[tuple[str, Kind]], values: Mapping[str, Value]
+) -> list[Reference]:
+    """Return the subject references a row carries, as tags."""
+    return [refer(kind, str(values[name])) for name, kind in kinds if values.get(name) is not None]
 
 
 def read_directory(connection: Connection, rows: Iterable[Sequence[Reference]]) -> Directory:
@@ -47,6 +49,24 @@ def read_directory(connection: Connection, rows: Iterable[Sequence[Reference]]) 
     tags = {reference.tag for references in rows for reference in references}
     by_tag = customers.customers_by_tag(connection, tags)
     return Directory(by_tag=by_tag, singles=customers.single_tags(connection, set(by_tag.values())))
+
+
+def read_suppressed(
+    custody: Custody,
+    connection: Connection,
+    directory: Directory,
+    rows: Iterable[Sequence[Reference]],
+) -> dict[bytes, datetime]:
+    """Return when those whom nobody knows, of the rows' subjects, were erased."""
+    by_tag = directory.by_tag
+    unknown = (row for row in rows if not any(one.tag in by_tag for one in row))
+    tags = {one.suppression_tag for row in unknown for one in row}
+    return customers.suppressed(connection, tags, custody.today()) if tags else {}
+
+
+def is_suppressed(erased: Mapping[bytes, datetime], references: Iterable[Reference]) -> bool:
+    """Whether somebody whom nobody knows was erased, and is not to come back unasked."""
+    return bool(erased) and any(one.suppression_tag in erased for one in references)
 
 
 def write_learnt(connection: Connection, directory: Directory) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from custody.acts.batches import count_chunks, new_batch_value, open_reader, total
+from custody.acts.collecting import uncollected
 from custody.acts.consents import examine_consents, ingest_consents
 from custody.acts.context import Actor, Custody
 from custody.acts.ingest import dry_receipt, ingest_chunk
@@ -23,7 +24,8 @@ def take_chunk(
 ) -> ChunkReceipt:
     """Check a chunk of the batch and write it; one that was written already is left as it is."""
     take = ingest_consents if batch.dataset == CONSENTS else ingest_chunk
-    return take(custody, actor, batch, chunk, within=within)
+    with uncollected():
+        return take(custody, actor, batch, chunk, within=within)
 
 
 def examine_source(

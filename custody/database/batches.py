@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection, text
 
-from custody.database.blobs import Blobs
+from custody.database.blobs import Blobs, Ints
 
 _ADD = text(
     "INSERT INTO batches (id, source, dataset, purpose, namespace, content_tag, location,"
@@ -33,7 +34,7 @@ _SET_STATE = text("UPDATE batches SET state = :state WHERE id = :id")
 _SET_CHUNKS = text("UPDATE batches SET chunks = :chunks WHERE id = :id")
 _CHUNK_COLUMNS = (
     "batch_id, chunk, state, read, accepted, refused, unchanged, stored, replaced, reasons,"
-    " warnings, dropped, quality"
+    " warnings, dropped, quality, basis"
 )
 _CHUNK = text(f"SELECT {_CHUNK_COLUMNS} FROM batch_chunks WHERE batch_id = :b AND chunk = :c")  # noqa: S608
 _CHUNKS = text(f"SELECT {_CHUNK_COLUMNS} FROM batch_chunks WHERE batch_id = :b ORDER BY chunk")  # noqa: S608
@@ -43,7 +44,8 @@ _LOCK_CHUNK = text(
 _SAVE_CHUNK = text(
     f"INSERT INTO batch_chunks ({_CHUNK_COLUMNS}) VALUES (:batch_id, :chunk, :state, :read,"  # noqa: S608
     " :accepted, :refused, :unchanged, :stored, :replaced, CAST(:reasons AS jsonb),"
-    " CAST(:warnings AS jsonb), CAST(:dropped AS jsonb), CAST(:quality AS jsonb))"
+    " CAST(:warnings AS jsonb), CAST(:dropped AS jsonb), CAST(:quality AS jsonb),"
+    " CAST(:basis AS jsonb))"
     " ON CONFLICT (batch_id, chunk) DO UPDATE SET state = excluded.state, read = excluded.read,"
     " accepted = excluded.accepted, refused = excluded.refused, unchanged = excluded.unchanged,"
     " stored = excluded.stored, replaced = excluded.replaced, reasons = excluded.reasons,"
@@ -59,8 +61,9 @@ _DROP_INTAKE = text("DELETE FROM intake WHERE batch_id = :b AND chunk = :c")
 _DROP_ALL_INTAKE = text("DELETE FROM intake WHERE batch_id = :b")
 _ADD_ROWS = text(
     "INSERT INTO batch_rows (batch_id, chunk, row_number, record_tag, content_tag, accepted)"
-    " SELECT :b, :c, n, r, t, a FROM unnest(CAST(:numbers AS integer[]), CAST(:records AS bytea[]),"
-    " CAST(:contents AS bytea[]), CAST(:accepted AS boolean[])) AS w (n, r, t, a)"
+    " SELECT :b, :c, n, r, t, a = 1 FROM unnest(CAST(:numbers AS integer[]),"
+    " CAST(:records AS bytea[]), CAST(:contents AS bytea[]), CAST(:accepted AS integer[]))"
+    " AS w (n, r, t, a)"
 )
 _DROP_ROWS = text("DELETE FROM batch_rows WHERE batch_id = :b")
 _REPEATS = text(
@@ -93,7 +96,13 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChunkReceipt:
-    """What became of one chunk, in counts of its rows."""
+    """What became of one chunk, in counts of its rows.
+
+    Attributes:
+        quality: The digests of the suite and of its verdict.
+        basis: By what store knows that the consents are as ingest judged them; None where it has
+            to judge them itself.
+    """
 
     batch_id: UUID
     chunk: int
@@ -108,6 +117,7 @@ class ChunkReceipt:
     warnings: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
+    basis: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,8 +131,7 @@ class Repeat:
     first: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BatchRow:
+class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row's record key and content, as tags."""
 
     row_number: int
@@ -194,6 +203,7 @@ def save_chunk(connection: Connection, receipt: ChunkReceipt) -> None:
     row: dict[str, Any] = {n: getattr(receipt, n) for n in ChunkReceipt.__dataclass_fields__}
     for name in ("reasons", "warnings", "dropped", "quality"):
         row[name] = json.dumps(row[name])
+    row["basis"] = None if receipt.basis is None else json.dumps(receipt.basis)
     connection.execute(_SAVE_CHUNK, row)
 
 
@@ -228,10 +238,10 @@ def add_batch_rows(
     parameters = {
         "b": batch_id,
         "c": chunk,
-        "numbers": [row.row_number for row in rows],
+        "numbers": Ints(row.row_number for row in rows),
         "records": Blobs(row.record_tag for row in rows),
         "contents": Blobs(row.content_tag for row in rows),
-        "accepted": [row.accepted for row in rows],
+        "accepted": Ints(row.accepted for row in rows),
     }
     connection.execute(_ADD_ROWS, parameters)
 

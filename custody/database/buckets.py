@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from custody.database.blobs import Blobs
+from custody.database.blobs import Blobs, Uuids
+from custody.database.copying import fetch
 from custody.database.keytables import WrappedKey
 
 _BUCKETS = text(
@@ -56,9 +58,9 @@ _LOCK_BUCKET = text(
     "SELECT generation FROM buckets WHERE period = :period AND slice = :slice"
     " AND closed_at IS NULL FOR UPDATE"
 )
-_KEYS_OF_BUCKET = text(
+_KEYS_OF_BUCKET: Final = (
     "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
-    " WHERE period = :period AND slice = :slice ORDER BY key_id"
+    " WHERE period = %(period)s AND slice = %(slice)s ORDER BY key_id"
 )
 _REWRAP = text(
     "UPDATE data_keys d SET wrapped = w.wrapped, generation = :generation"
@@ -142,15 +144,15 @@ def lock_bucket(connection: Connection, period: str, place: int) -> int | None:
 
 def keys_of_bucket(connection: Connection, period: str, place: int) -> list[WrappedKey]:
     """Return every key of a bucket, retired ones too."""
-    rows = connection.execute(_KEYS_OF_BUCKET, {"period": period, "slice": place})
-    return [WrappedKey(**row._mapping) for row in rows]
+    rows = fetch(connection, _KEYS_OF_BUCKET, {"period": period, "slice": place})
+    return [WrappedKey(*row) for row in rows]
 
 
 def rewrap_keys(
     connection: Connection, ids: Sequence[UUID], wrapped: Sequence[bytes], generation: int
 ) -> int:
     """Put other wrapped bytes, of another generation, in the place of the keys' own."""
-    row = {"ids": list(ids), "wrapped": Blobs(wrapped), "generation": generation}
+    row = {"ids": Uuids(ids), "wrapped": Blobs(wrapped), "generation": generation}
     return connection.execute(_REWRAP, row).rowcount
 
 

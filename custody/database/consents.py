@@ -1,25 +1,35 @@
 """Statements on consents: facts in clear under the customer's id, the document sealed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from custody.consent import Consent
-from custody.database.blobs import Blobs
+from custody.database.blobs import Blobs, Uuids
+from custody.database.copying import fetch
 
-_FACTS = (
-    "customer_id, purpose, kind, recipient, given_at, withdrawn_at, notice_version,"
+_FACTS: Final = (
+    "purpose, kind, recipient, given_at, withdrawn_at, notice_version,"
     " notice_shown_at, control_id, control_initial, text_digest, act"
 )
-_OF = text(
-    f"SELECT id AS consent_id, {_FACTS} FROM consents WHERE customer_id = ANY(:customers)"  # noqa: S608
-    " ORDER BY given_at, id"
+# An update of a row gives it another xmin, so this changes with whatever changes.
+_ROW_MARK: Final = "hashint8(c.xmin::text::bigint)"
+# A customer by its place in the list: an identifier a row would cost more than all the rest.
+_OF: Final = (
+    f"SELECT w.place, {_ROW_MARK}, {_FACTS}"  # noqa: S608
+    " FROM unnest(%(customers)s) WITH ORDINALITY w (id, place)"
+    " JOIN consents c ON c.customer_id = w.id ORDER BY c.given_at, c.id"
+)
+_MARK = text(
+    f"SELECT count(*) AS consents, coalesce(sum({_ROW_MARK}::bigint), 0)::bigint AS total"  # noqa: S608
+    " FROM consents c WHERE customer_id = ANY(:customers)"
 )
 _ADD = text(
-    f"INSERT INTO consents (id, {_FACTS}, document, row_tag, batch_id, recorded_at)"  # noqa: S608
+    f"INSERT INTO consents (id, customer_id, {_FACTS}, document, row_tag, batch_id, recorded_at)"  # noqa: S608
     " VALUES (:id, :customer_id, :purpose, :kind, :recipient, :given_at, :withdrawn_at,"
     " :notice_version, :notice_shown_at, :control_id, :control_initial, :text_digest, :act,"
     " :document, :row_tag, :batch_id, :recorded_at) ON CONFLICT (row_tag) DO NOTHING"
@@ -36,10 +46,39 @@ _WITHDRAW = text(
 )
 
 
+class ConsentsMark(NamedTuple):
+    """How many consents some customers have, and the sum of the marks of their rows."""
+
+    consents: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Consents:
+    """The consents of some customers.
+
+    Attributes:
+        given: Each customer's, oldest first.
+        marks: The sum of the marks of the rows of each.
+    """
+
+    given: Mapping[UUID, Sequence[Consent]]
+    marks: Mapping[UUID, int]
+
+    def mark_of(self, customers: Collection[UUID]) -> ConsentsMark:
+        """Return the mark of some of the customers."""
+        return ConsentsMark(
+            sum(len(self.given.get(one, ())) for one in customers),
+            sum(self.marks.get(one, 0) for one in customers),
+        )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewConsent:
     """A consent to be recorded: its facts, its sealed document and the tag of its row."""
 
+    consent_id: UUID
+    customer_id: UUID
     facts: Consent
     document: bytes | None
     row_tag: bytes
@@ -47,12 +86,36 @@ class NewConsent:
     recorded_at: datetime
 
 
-def consents_of(connection: Connection, customers: Iterable[UUID]) -> dict[UUID, list[Consent]]:
+def consents_of(
+    connection: Connection, customers: Iterable[UUID]
+) -> Mapping[UUID, Sequence[Consent]]:
     """Return each customer's consents, oldest first; those without any are missing."""
-    found: dict[UUID, list[Consent]] = {}
-    for row in connection.execute(_OF, {"customers": list(customers)}):
-        found.setdefault(row.customer_id, []).append(Consent(**row._mapping))
-    return found
+    return read_consents(connection, customers).given
+
+
+def read_consents(connection: Connection, customers: Iterable[UUID]) -> Consents:
+    """Return the customers' consents, and what tells them from any other state of theirs."""
+    wanted = Uuids(customers)
+    given: dict[UUID, list[Consent]] = {}
+    marks: dict[UUID, int] = {}
+    for place, mark, *facts in fetch(connection, _OF, {"customers": wanted}):
+        customer = wanted[place - 1]
+        known = given.get(customer)
+        if known is None:
+            given[customer], marks[customer] = [Consent(*facts)], mark
+        else:
+            known.append(Consent(*facts))
+            marks[customer] += mark
+    return Consents(given=given, marks=marks)
+
+
+def mark_of_consents(connection: Connection, customers: Iterable[UUID]) -> ConsentsMark:
+    """Return what tells the customers' consents from any other state of theirs.
+
+    Whoever finds the same mark later under the customers' locks has read what is still so.
+    """
+    row = connection.execute(_MARK, {"customers": Uuids(customers)}).one()
+    return ConsentsMark(row.consents, row.total)
 
 
 def documents_after(
@@ -84,8 +147,8 @@ def withdraw_consents(
 def _parameters(consent: NewConsent) -> dict[str, object]:
     facts = consent.facts
     return {
-        "id": facts.consent_id,
-        "customer_id": facts.customer_id,
+        "id": consent.consent_id,
+        "customer_id": consent.customer_id,
         "purpose": facts.purpose,
         "kind": facts.kind,
         "recipient": facts.recipient,

@@ -1,35 +1,41 @@
 """Statements on customers, their identity tags, suppression tags and retention events."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection, text
 
-from custody.database.blobs import Blobs
+from custody.database.blobs import Blobs, Ints, Texts, Uuids
+from custody.database.copying import fetch
 
-_LOCK = text(
-    "SELECT id, generation, state FROM customers WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
+_LOCK: Final = (
+    "SELECT id, generation, state FROM customers WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE"
 )
-_READ = text("SELECT id, generation, state FROM customers WHERE id = ANY(:ids)")
+_READ: Final = "SELECT id, generation, state FROM customers WHERE id = ANY(%(ids)s)"
 _ADD = text(
     "INSERT INTO customers (id, created_at) SELECT id, :at FROM unnest(CAST(:ids AS uuid[])) id"
 )
-_BY_TAG = text("SELECT tag, customer_id, reference FROM identity_tags WHERE tag = ANY(:tags)")
-_SINGLE = text(
+_BY_TAG: Final = "SELECT tag, customer_id FROM identity_tags WHERE tag = ANY(%(tags)s)"
+_SINGLE: Final = (
     "SELECT customer_id, reference, tag FROM identity_tags"
-    " WHERE customer_id = ANY(:customers) AND single"
+    " WHERE customer_id = ANY(%(customers)s) AND single"
 )
 _ADD_TAGS = text(
     "INSERT INTO identity_tags (tag, customer_id, reference, single, suppression, epoch)"
-    " SELECT t, c, r, s, x, 1 FROM unnest(CAST(:tags AS bytea[]), CAST(:customers AS uuid[]),"
-    " CAST(:references AS text[]), CAST(:singles AS boolean[]), CAST(:suppressions AS bytea[]))"
+    " SELECT t, c, r, s = 1, x, 1 FROM unnest(CAST(:tags AS bytea[]), CAST(:customers AS uuid[]),"
+    " CAST(:references AS text[]), CAST(:singles AS integer[]), CAST(:suppressions AS bytea[]))"
     " AS n (t, c, r, s, x)"
     " ON CONFLICT (tag) DO NOTHING"
 )
+# Each of the two indexes by customer has some of the tags.
+_OF_CUSTOMERS: Final = (
+    "(single AND customer_id = ANY(:customers) OR NOT single AND customer_id = ANY(:customers))"
+)
 _DELETE_TAGS = text(
-    "DELETE FROM identity_tags WHERE customer_id = ANY(:customers) RETURNING suppression"
+    f"DELETE FROM identity_tags WHERE {_OF_CUSTOMERS} RETURNING suppression"  # noqa: S608
 )
 _RAISE = text(
     "UPDATE customers SET generation = generation + 1, state = :state WHERE id = ANY(:customers)"
@@ -43,7 +49,7 @@ _NOTHING_LEFT = text(
     "                     AND w.withdrawn_at BETWEEN g.given_at AND :at)) ORDER BY c.id"
 )
 _COUNT = text("SELECT count(*) FROM customers WHERE state = 'active'")
-_TAGS_LEFT = text("SELECT count(*) FROM identity_tags WHERE customer_id = ANY(:customers)")
+_TAGS_LEFT = text(f"SELECT count(*) FROM identity_tags WHERE {_OF_CUSTOMERS}")  # noqa: S608
 _SUPPRESSED = text(
     "SELECT tag, erased_at FROM suppression_tags WHERE tag = ANY(:tags) AND until_on >= :today"
 )
@@ -63,8 +69,7 @@ _ADD_EVENT = text(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IdentityTag:
+class IdentityTag(msgspec.Struct, frozen=True, kw_only=True):
     """One subject reference of one customer, as a tag."""
 
     tag: bytes
@@ -76,31 +81,30 @@ class IdentityTag:
 
 def lock_customers(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
     """Lock the customers in order of id and return generation and state of each that exists."""
-    rows = connection.execute(_LOCK, {"ids": list(ids)})
-    return {row.id: (row.generation, row.state) for row in rows}
+    rows = fetch(connection, _LOCK, {"ids": Uuids(ids)})
+    return {customer: (generation, state) for customer, generation, state in rows}
 
 
 def read_customers(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
     """Return generation and state of each customer that exists, without a lock."""
-    rows = connection.execute(_READ, {"ids": list(ids)})
-    return {row.id: (row.generation, row.state) for row in rows}
+    rows = fetch(connection, _READ, {"ids": Uuids(ids)})
+    return {customer: (generation, state) for customer, generation, state in rows}
 
 
 def add_customers(connection: Connection, ids: Iterable[UUID], at: datetime) -> None:
     """Create customers."""
-    connection.execute(_ADD, {"ids": list(ids), "at": at})
+    connection.execute(_ADD, {"ids": Uuids(ids), "at": at})
 
 
 def customers_by_tag(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, UUID]:
     """Return whose tag each known one of ``tags`` is."""
-    rows = connection.execute(_BY_TAG, {"tags": Blobs(tags)})
-    return {bytes(row.tag): row.customer_id for row in rows}
+    return dict(fetch(connection, _BY_TAG, {"tags": Blobs(tags)}))
 
 
 def single_tags(connection: Connection, customers: Iterable[UUID]) -> dict[tuple[UUID, str], bytes]:
     """Return the one tag of each single-valued reference that the customers have."""
-    rows = connection.execute(_SINGLE, {"customers": list(customers)})
-    return {(row.customer_id, row.reference): bytes(row.tag) for row in rows}
+    rows = fetch(connection, _SINGLE, {"customers": Uuids(customers)})
+    return {(customer, reference): tag for customer, reference, tag in rows}
 
 
 def add_tags(connection: Connection, tags: Sequence[IdentityTag]) -> int:
@@ -109,9 +113,9 @@ def add_tags(connection: Connection, tags: Sequence[IdentityTag]) -> int:
         _ADD_TAGS,
         {
             "tags": Blobs(tag.tag for tag in tags),
-            "customers": [tag.customer_id for tag in tags],
-            "references": [tag.reference for tag in tags],
-            "singles": [tag.single for tag in tags],
+            "customers": Uuids(tag.customer_id for tag in tags),
+            "references": Texts(tag.reference for tag in tags),
+            "singles": Ints(tag.single for tag in tags),
             "suppressions": Blobs(tag.suppression for tag in tags),
         },
     )
@@ -163,7 +167,7 @@ def lift_suppression(connection: Connection, tags: Iterable[bytes]) -> None:
 
 def retention_events(connection: Connection, ids: Iterable[UUID]) -> dict[tuple[UUID, str], date]:
     """Return the day of each event that started a retention clock of these customers."""
-    rows = connection.execute(_EVENTS, {"ids": list(ids)})
+    rows = connection.execute(_EVENTS, {"ids": Uuids(ids)})
     return {(row.customer_id, row.event): row.on_day for row in rows}
 
 

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.database.blobs import Uuids
+
 _ADD_HOLD = text(
     "INSERT INTO holds (id, customer_id, record_id, reason, set_at, set_by)"
     " VALUES (:id, :customer_id, :record_id, :reason, :set_at, :set_by)"
@@ -59,5 +61,5 @@ def lift_hold(connection: Connection, hold_id: UUID, by: str, at: datetime) -> U
 
 def holds_on(connection: Connection, customers: Iterable[UUID] | None = None) -> list[Hold]:
     """Return the holds in force, on these customers or on all."""
-    chosen = None if customers is None else list(customers)
+    chosen = None if customers is None else Uuids(customers)
     return [Hold(**row._mapping) for row in connection.execute(_HOLDS, {"customers": chosen})]

@@ -1,34 +1,37 @@
 """Statements on the key database: buckets, data keys, batch keys, consent keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection, text
 
-from custody.database.blobs import Blobs
+from custody.database.blobs import Blobs, Ints, Texts, Uuids
+from custody.database.copying import fetch
 
 _LOCK: Final = 0x637573_02  # "cus" 2: one writer of the keystore at a time
 
-_KEYS_IN_USE = text(
+_KEYS_IN_USE: Final = (
     "SELECT k.key_id, k.customer_id, k.period, k.slice, k.generation, k.wrapped FROM data_keys k"
-    " JOIN unnest(CAST(:customers AS uuid[]), CAST(:periods AS text[]),"
-    "             CAST(:generations AS integer[])) w (c, p, g)"
+    " JOIN unnest(%(customers)s, %(periods)s, %(generations)s) w (c, p, g)"
     " ON k.customer_id = w.c AND k.period = w.p AND k.customer_generation = w.g"
     " WHERE NOT k.retired"
 )
+# The join is the foreign key: a key whose bucket is not there is not added.
 _ADD_KEYS = text(
     "INSERT INTO data_keys (key_id, customer_id, period, slice, generation, customer_generation,"
-    " wrapped) SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS uuid[]),"
-    " CAST(:periods AS text[]), CAST(:slices AS smallint[]),"
-    " CAST(:bucket_generations AS integer[]),"
-    " CAST(:generations AS integer[]), CAST(:wrapped AS bytea[])) ON CONFLICT DO NOTHING"
+    " wrapped) SELECT w.id, w.customer, b.period, b.slice, w.bucket_generation, w.generation,"
+    " w.wrapped FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS uuid[]),"
+    " CAST(:periods AS text[]), CAST(:slices AS integer[]), CAST(:bucket_generations AS integer[]),"
+    " CAST(:generations AS integer[]), CAST(:wrapped AS bytea[]))"
+    " w (id, customer, period, slice, bucket_generation, generation, wrapped)"
+    " JOIN buckets b ON b.period = w.period AND b.slice = w.slice ON CONFLICT DO NOTHING"
 )
-_KEYS_BY_ID = text(
+_KEYS_BY_ID: Final = (
     "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
-    " WHERE key_id = ANY(:ids)"
+    " WHERE key_id = ANY(%(ids)s)"
 )
 _BATCH_KEY_DAYS = text("SELECT DISTINCT kind, day FROM batch_keys")
 _GENERATIONS = text("SELECT key_id, generation FROM data_keys WHERE key_id = ANY(:ids)")
@@ -75,8 +78,7 @@ _ADD_CONSENT_KEYS = text(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WrappedKey:
+class WrappedKey(msgspec.Struct, frozen=True):
     """A data key as the key database holds it."""
 
     key_id: UUID
@@ -95,35 +97,35 @@ def lock_keystore(connection: Connection) -> None:
 def keys_in_use(connection: Connection, wanted: Mapping[tuple[UUID, str], int]) -> list[WrappedKey]:
     """Return the keys in use of the wanted (customer, period), at the given customer generation."""
     parameters = {
-        "customers": [customer for customer, _ in wanted],
-        "periods": [period for _, period in wanted],
-        "generations": list(wanted.values()),
+        "customers": Uuids(customer for customer, _ in wanted),
+        "periods": Texts(period for _, period in wanted),
+        "generations": Ints(wanted.values()),
     }
-    return [WrappedKey(**row._mapping) for row in connection.execute(_KEYS_IN_USE, parameters)]
+    return [WrappedKey(*row) for row in fetch(connection, _KEYS_IN_USE, parameters)]
 
 
 def add_keys(
     connection: Connection, keys: Sequence[WrappedKey], customer_generations: Sequence[int]
-) -> None:
-    """Add data keys; one that is there already stays as it is."""
-    connection.execute(
+) -> int:
+    """Add data keys and return how many; one that is there already stays as it is."""
+    result = connection.execute(
         _ADD_KEYS,
         {
-            "ids": [key.key_id for key in keys],
-            "customers": [key.customer_id for key in keys],
-            "periods": [key.period for key in keys],
-            "slices": [key.slice for key in keys],
-            "bucket_generations": [key.generation for key in keys],
-            "generations": list(customer_generations),
+            "ids": Uuids(key.key_id for key in keys),
+            "customers": Uuids(key.customer_id for key in keys),
+            "periods": Texts(key.period for key in keys),
+            "slices": Ints(key.slice for key in keys),
+            "bucket_generations": Ints(key.generation for key in keys),
+            "generations": Ints(customer_generations),
             "wrapped": Blobs(key.wrapped for key in keys),
         },
     )
+    return result.rowcount
 
 
 def keys_by_id(connection: Connection, ids: Iterable[UUID]) -> list[WrappedKey]:
     """Return the wrapped keys with these ids, retired ones too."""
-    rows = connection.execute(_KEYS_BY_ID, {"ids": list(ids)})
-    return [WrappedKey(**row._mapping) for row in rows]
+    return [WrappedKey(*row) for row in fetch(connection, _KEYS_BY_ID, {"ids": Uuids(ids)})]
 
 
 def keys_after(connection: Connection, after: UUID, most: int) -> list[WrappedKey]:

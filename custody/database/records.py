@@ -6,10 +6,22 @@ from datetime import date
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection, text
 
-from custody.database.blobs import Blobs
-from custody.database.copying import copy_rows
+from custody.database.blobs import Blobs, Ints, Texts, Uuids
+from custody.database.copying import (
+    UUID_HEAD,
+    blob,
+    bool_value,
+    columns,
+    copy_encoded,
+    day_value,
+    fetch,
+    instant_value,
+    int_value,
+    text_value,
+)
 from custody.database.search import delete_search
 from custody.record import RecordRow
 
@@ -17,10 +29,7 @@ _COLUMNS: Final = (
     "period, id, customer_id, dataset, purpose, namespace, version, key_id, general, sensitive,"
     " secret, ends_on, level_raised, batch_id, row_number, stored_at"
 )
-_TYPES: Final = (
-    *("text", "uuid", "uuid", "text", "text", "text", "int4", "uuid"),
-    *("bytea", "bytea", "bytea", "date", "bool", "uuid", "int4", "timestamptz"),
-)
+_COLUMN_COUNT: Final = columns(len(_COLUMNS.split(",")))
 _COPY: Final = f"COPY custody.records ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _BY_ID = text(f"SELECT {_COLUMNS} FROM records WHERE id = ANY(:ids) ORDER BY id")  # noqa: S608
 _OF_CUSTOMERS = text(
@@ -40,9 +49,9 @@ _ONE_EACH = text(
     f"SELECT DISTINCT ON (customer_id) {_COLUMNS} FROM records"  # noqa: S608
     " WHERE customer_id = ANY(:customers) ORDER BY customer_id, id"
 )
-_KEYS = text(
+_KEYS: Final = (
     "SELECT tag, record_id, period, customer_id, version, content_tag FROM record_keys"
-    " WHERE tag = ANY(:tags)"
+    " WHERE tag = ANY(%(tags)s)"
 )
 _PUT_KEYS = text(
     "INSERT INTO record_keys (tag, record_id, period, customer_id, version, content_tag)"
@@ -70,8 +79,7 @@ _COUNT = text(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordKey:
+class RecordKey(msgspec.Struct, frozen=True):
     """Where the record with a given key of its own lies, and what it holds, as a tag."""
 
     tag: bytes
@@ -104,8 +112,36 @@ class DatasetCount:
 
 def copy_records(connection: Connection, rows: Iterable[RecordRow]) -> None:
     """Write sealed records by binary COPY, in the connection's transaction."""
-    names = [name.strip() for name in _COLUMNS.split(",")]
-    copy_rows(connection, _COPY, _TYPES, ([getattr(row, name) for name in names] for row in rows))
+    copy_encoded(connection, _COPY, map(_encoded, rows))
+
+
+def _encoded(row: RecordRow) -> bytes:
+    """Return a row for COPY, in the order of ``_COLUMNS``."""
+    return b"".join(
+        (
+            _COLUMN_COUNT,
+            text_value(row.period),
+            UUID_HEAD,
+            row.id.bytes,
+            UUID_HEAD,
+            row.customer_id.bytes,
+            text_value(row.dataset),
+            text_value(row.purpose),
+            text_value(row.namespace),
+            int_value(row.version),
+            UUID_HEAD,
+            row.key_id.bytes,
+            blob(row.general),
+            blob(row.sensitive),
+            blob(row.secret),
+            day_value(row.ends_on),
+            bool_value(row.level_raised),
+            UUID_HEAD,
+            row.batch_id.bytes,
+            int_value(row.row_number),
+            instant_value(row.stored_at),
+        )
+    )
 
 
 def records_by_id(connection: Connection, ids: Iterable[UUID]) -> list[RecordRow]:
@@ -151,8 +187,7 @@ def one_record_each(connection: Connection, customers: Iterable[UUID]) -> list[R
 
 def record_keys(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, RecordKey]:
     """Return the records that carry these keys of their own."""
-    found = (RecordKey(**row._mapping) for row in connection.execute(_KEYS, {"tags": Blobs(tags)}))
-    return {bytes(key.tag): key for key in found}
+    return {row[0]: RecordKey(*row) for row in fetch(connection, _KEYS, {"tags": Blobs(tags)})}
 
 
 def put_record_keys(connection: Connection, keys: Sequence[RecordKey]) -> int:
@@ -162,10 +197,10 @@ def put_record_keys(connection: Connection, keys: Sequence[RecordKey]) -> int:
     """
     columns = {
         "tags": Blobs(key.tag for key in keys),
-        "records": [key.record_id for key in keys],
-        "periods": [key.period for key in keys],
-        "customers": [key.customer_id for key in keys],
-        "versions": [key.version for key in keys],
+        "records": Uuids(key.record_id for key in keys),
+        "periods": Texts(key.period for key in keys),
+        "customers": Uuids(key.customer_id for key in keys),
+        "versions": Ints(key.version for key in keys),
         "contents": Blobs(key.content_tag for key in keys),
     }
     return connection.execute(_PUT_KEYS, columns).rowcount

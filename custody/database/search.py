@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection, text
 
-from custody.database.copying import copy_rows
+from custody.database.copying import UUID_HEAD, blob, columns, copy_encoded, text_value
 
 _COPY: Final = (
     "COPY custody.search_index (kind, tag, record_id, customer_id) FROM STDIN (FORMAT BINARY)"
 )
+_COLUMN_COUNT: Final = columns(4)
 _CANDIDATES = text(
     "SELECT record_id, customer_id FROM search_index WHERE tag = :tag AND kind = :kind"
 )
@@ -38,7 +40,11 @@ _SIZES = text(
 )
 _SIZE = text("SELECT count(*) FROM search_index WHERE kind = :kind")
 _RECORDS = text("SELECT count(*) FROM records WHERE dataset = :dataset")
-_ANY_RECORD = text("SELECT EXISTS (SELECT FROM records WHERE dataset = :dataset)")
+# Of a dataset that has no record the records would be read to the last.
+_ANY_RECORD = text(
+    "SELECT EXISTS (SELECT FROM batches WHERE dataset = :dataset)"
+    " AND EXISTS (SELECT FROM records WHERE dataset = :dataset)"
+)
 _PAGE = text(
     "SELECT id FROM records WHERE dataset = :dataset AND id > :after ORDER BY id LIMIT :most"
 )
@@ -50,8 +56,7 @@ _SHORTEN = text(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SearchEntry:
+class SearchEntry(msgspec.Struct, frozen=True):
     """One coarse search tag of one record."""
 
     kind: str
@@ -85,8 +90,21 @@ class IndexSize:
 
 def copy_search(connection: Connection, entries: Iterable[SearchEntry]) -> None:
     """Write search index entries by binary COPY."""
-    rows = ((e.kind, e.tag, e.record_id, e.customer_id) for e in entries)
-    copy_rows(connection, _COPY, ["text", "bytea", "uuid", "uuid"], rows)
+    copy_encoded(connection, _COPY, map(_encoded, entries))
+
+
+def _encoded(entry: SearchEntry) -> bytes:
+    return b"".join(
+        (
+            _COLUMN_COUNT,
+            text_value(entry.kind),
+            blob(entry.tag),
+            UUID_HEAD,
+            entry.record_id.bytes,
+            UUID_HEAD,
+            entry.customer_id.bytes,
+        )
+    )
 
 
 def delete_search(connection: Connection, ids: Iterable[UUID]) -> None:

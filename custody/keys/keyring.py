@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -24,17 +24,13 @@ from custody.keys.document import EntryMissingError
 from custody.keys.keystore import Keystore, Rotation
 from custody.keys.tags import Tagger
 from custody.keys.turning import PeriodClosedError, Turner
-from custody.keys.wrapping import (
-    SLICES,
-    data_context,
-    kek_name,
-    open_data_key,
-    slice_of,
-)
-from custody.seal import DataKey, KeyMissingError, WrappingKey, new_key
+from custody.keys.wrapping import SLICES, BucketKek, kek_name, slice_of
+from custody.randomness import Pool
+from custody.seal import DataKey, KeyMissingError, new_key
 from custody.suites import AES_256_GCM, Suite
 
 _READS: Final = 5
+_ID_BYTES: Final = 16
 
 
 class Keyring:
@@ -74,12 +70,36 @@ class Keyring:
             generations = buckets.share_buckets(connection, periods)
             keys = {(k.customer_id, k.period): k for k in keytables.keys_in_use(connection, wanted)}
             missing = {pair: wanted[pair] for pair in wanted.keys() - keys.keys()}
+            opened = self._opened(keys.values())
             if missing:
-                fresh = [self._fresh_key(pair, generations) for pair in missing]
-                keytables.add_keys(connection, fresh, list(missing.values()))
-                for key in keytables.keys_in_use(connection, missing):
-                    keys[key.customer_id, key.period] = key
-            return {pair: self._open(key) for pair, key in keys.items()}
+                opened |= self._add(connection, missing, generations)
+        return opened
+
+    def _add(
+        self,
+        connection: Connection,
+        missing: Mapping[tuple[UUID, str], int],
+        generations: Mapping[tuple[str, int], int],
+    ) -> dict[tuple[UUID, str], DataKey]:
+        """Make a key for each (customer, period), unless somebody else has made one meanwhile."""
+        randomness, keks = Pool(), _Keks(self._keystore, self._installation)
+        fresh, wrapped = {}, []
+        for customer_id, period in missing:
+            place = slice_of(customer_id)
+            generation = generations.get((period, place))
+            if generation is None:
+                raise PeriodClosedError(period)
+            key = new_key(UUID(bytes=randomness(_ID_BYTES), version=4), randomness)
+            kek = keks.of(period, place, generation)
+            wrapped.append(kek.wrap(customer_id, key, self._suite, randomness))
+            fresh[customer_id, period] = key
+        if keytables.add_keys(connection, wrapped, list(missing.values())) == len(wrapped):
+            return fresh
+        return self._opened(keytables.keys_in_use(connection, missing))
+
+    def _opened(self, keys: Iterable[WrappedKey]) -> dict[tuple[UUID, str], DataKey]:
+        keks = _Keks(self._keystore, self._installation)
+        return {(key.customer_id, key.period): keks.open(key) for key in keys}
 
     def open_keys(self, ids: Iterable[UUID]) -> dict[UUID, DataKey]:
         """Return the keys with these ids; destroyed ones are missing from the result."""
@@ -191,50 +211,50 @@ class Keyring:
                 raise PeriodClosedError(period)
             return len(buckets.share_buckets(connection, [period])) == SLICES
 
-    def _fresh_key(
-        self, pair: tuple[UUID, str], generations: Mapping[tuple[str, int], int]
-    ) -> WrappedKey:
-        customer_id, period = pair
-        place = slice_of(customer_id)
-        generation = generations.get((period, place))
-        if generation is None:
-            raise PeriodClosedError(period)
-        key = new_key(uuid4())
-        context = data_context(self._installation, customer_id, period, generation, key.key_id)
-        wrapped = self._kek(period, place, generation).wrap(key.secret, context, self._suite)
-        return WrappedKey(
-            key_id=key.key_id,
-            customer_id=customer_id,
-            period=period,
-            slice=place,
-            generation=generation,
-            wrapped=wrapped,
-        )
-
-    def _open(self, key: WrappedKey) -> DataKey:
-        kek = self._kek(key.period, key.slice, key.generation)
-        return open_data_key(self._installation, kek, key)
-
     def _open_as_read(self, read: Callable[[Connection], list[WrappedKey]]) -> list[DataKey]:
         """Read keys and open them; read again when their bucket turned between the two."""
         for _ in range(_READS - 1):
             with transaction(self._engine) as connection:
                 keys = read(connection)
+            keks = _Keks(self._keystore, self._installation)
             try:
-                return [self._open(key) for key in keys]
+                return [keks.open(key) for key in keys]
             except EntryMissingError:
                 continue
         with transaction(self._engine) as connection:
             keys = read(connection)
-        return [self._open_or_say(key) for key in keys]
+        keks = _Keks(self._keystore, self._installation)
+        return [self._open_or_say(keks, key) for key in keys]
 
-    def _open_or_say(self, key: WrappedKey) -> DataKey:
+    def _open_or_say(self, keks: "_Keks", key: WrappedKey) -> DataKey:
         """Open a key that may come from a database older than the keystore."""
         try:
-            return self._open(key)
+            return keks.open(key)
         except EntryMissingError:
             why = "the key that wrapped it is destroyed"
             raise KeyMissingError(f"wrapped key {key.key_id}: {why}") from None
 
-    def _kek(self, period: str, place: int, generation: int) -> WrappingKey:
-        return self._keystore.wrapping_key(kek_name(period, place, generation))
+
+class _Keks:
+    """The key-encryption keys that one call needs, each asked for once."""
+
+    def __init__(self, keystore: Keystore, installation: bytes) -> None:
+        self._keystore, self._installation = keystore, installation
+        self._known: dict[tuple[str, int, int], BucketKek] = {}
+
+    def of(self, period: str, place: int, generation: int) -> BucketKek:
+        """Return the key of a bucket's generation.
+
+        Raises:
+            EntryMissingError: It is destroyed, or the keystore is older than the database.
+        """
+        which = (period, place, generation)
+        known = self._known.get(which)
+        if known is None:
+            kek = self._keystore.wrapping_key(kek_name(*which))
+            known = self._known[which] = BucketKek(kek, self._installation, *which)
+        return known
+
+    def open(self, key: WrappedKey) -> DataKey:
+        """Return a data key, opened."""
+        return self.of(key.period, key.slice, key.generation).open(key)

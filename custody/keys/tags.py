@@ -1,66 +1,114 @@
 """Tags: keyed hashes under which custody finds a person or a record again without a clear value.
 
-All are HMAC-SHA-256 (RFC 2104) over a label and length-prefixed parts. An **identity tag** is cut
-to 128 bits and unique; a **search tag** is cut to 16 and then further, by the number of entries
-(:mod:`custody.searching`), so that a list of candidates must be opened and compared; a
-**suppression tag** has a key of its own.
+All are HMAC (RFC 2104) over length-prefixed parts, the first of which says what kind of value
+follows. An **identity tag** is cut to 128 bits and unique; a **search tag** is cut to 16 and then
+further, by the number of entries (:mod:`custody.searching`), so that a list of candidates must be
+opened and compared; a **suppression tag** has a key of its own.
 """
 
 import hashlib
 import hmac
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from custody.keys.keystore import Keystore
 from custody.seal import encode_context
+from custody.searching import cut
 
 TAG_BYTES: Final = 16
 SEARCH_BYTES: Final = 2
+_BLOCK_BYTES: Final = 64
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
+
+TagOf: TypeAlias = Callable[[str], bytes]
 
 
 class Tagger:
     """Computes tags under the keystore's keys; each key's inner state is prepared once."""
 
     def __init__(self, keystore: Keystore) -> None:
-        self._identity = _keyed(keystore.secret("tag/1"))
-        self._search = _keyed(keystore.secret("search"))
-        self._suppression = _keyed(keystore.secret("suppression"))
-        self._content = _keyed(keystore.secret("content"))
+        self._identity = Keyed.under(keystore.secret("tag/1"))
+        self._search = Keyed.under(keystore.secret("search"))
+        self._suppression = Keyed.under(keystore.secret("suppression"))
+        self._content_key = keystore.secret("content")
+        self._content = Keyed.under(self._content_key)
+
+    def identities(self, reference: str, namespace: str) -> TagOf:
+        """Return what tags the values of a reference; no namespace where values are global."""
+        return self._identity.after(reference, namespace).tag
+
+    def suppressions(self, reference: str, namespace: str) -> TagOf:
+        """Return what makes the tags that outlive an erasure, by which a return is noticed."""
+        return self._suppression.after(reference, namespace).tag
 
     def identity(self, reference: str, namespace: str, value: str) -> bytes:
-        """Return the tag of a subject reference; ``namespace`` is empty where values are global."""
-        return _tag(self._identity, (reference, namespace, value))
+        """Return the tag of a subject reference."""
+        return self.identities(reference, namespace)(value)
 
     def suppression(self, reference: str, namespace: str, value: str) -> bytes:
-        """Return the tag that outlives an erasure, by which a return is noticed."""
-        return _tag(self._suppression, (reference, namespace, value))
+        """Return the tag of a subject reference that outlives an erasure."""
+        return self.suppressions(reference, namespace)(value)
 
-    def record(self, dataset: str, purpose: str, namespace: str, key: Sequence[str]) -> bytes:
-        """Return the tag of a record's own key."""
-        return _tag(self._identity, ("record", dataset, purpose, namespace, *key))
+    def records(self, dataset: str, purpose: str, namespace: str) -> Callable[..., bytes]:
+        """Return what tags a record by the parts of its own key."""
+        return self._identity.after("record", dataset, purpose, namespace).tag
 
     def content(self, *parts: bytes) -> bytes:
         """Return the tag of some content: equal content, equal tag."""
-        return _finish(self._content, parts)
+        return self._content.digest(encode_context(parts))[:TAG_BYTES]
 
-    def search(self, kind: str, value: str) -> bytes:
-        """Return the coarse tag of a searchable value."""
-        return _tag(self._search, (kind, value))[:SEARCH_BYTES]
+    def searches(self, kind: str, bits: int) -> TagOf:
+        """Return what makes the tags, of so many bits, of an index."""
+        keyed = self._search.after(kind)
+        return lambda value: cut(keyed.tag(value)[:SEARCH_BYTES], bits)
 
     def content_stream(self) -> "hmac.HMAC":
         """Return a running hash for content too large to hold, keyed as :meth:`content`."""
-        return self._content.copy()
+        return hmac.new(self._content_key, digestmod=hashlib.sha256)
 
 
-def _keyed(key: bytes) -> hmac.HMAC:
-    return hmac.new(key, digestmod=hashlib.sha256)
+class Keyed:
+    """HMAC-SHA-256 under one key, whose two states are kept and only copied.
+
+    The library's own object makes them anew for every message or copies them in Python: three
+    times the cost, and a row of a file has eight tags.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, inner: "hashlib._Hash", outer: "hashlib._Hash") -> None:
+        self._inner, self._outer = inner, outer
+
+    @classmethod
+    def under(cls, key: bytes) -> "Keyed":
+        """Return the states under a key of at most 64 bytes."""
+        if len(key) > _BLOCK_BYTES:
+            key = hashlib.sha256(key).digest()
+        block = key.ljust(_BLOCK_BYTES, b"\0")
+        inner, outer = block.translate(_INNER), block.translate(_OUTER)
+        return cls(hashlib.sha256(inner), hashlib.sha256(outer))
+
+    def after(self, *parts: str) -> "Keyed":
+        """Return the same with the first parts of every message taken in."""
+        inner = self._inner.copy()
+        inner.update(encode_context([part.encode() for part in parts]))
+        return Keyed(inner, self._outer)
+
+    def tag(self, *parts: str) -> bytes:
+        """Return the tag of the message that ends with these parts."""
+        return self.digest(_encoded(parts))[:TAG_BYTES]
+
+    def digest(self, message: bytes) -> bytes:
+        """Return the whole code of the message that ends so."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
 
 
-def _tag(keyed: hmac.HMAC, parts: Sequence[str]) -> bytes:
-    return _finish(keyed, [part.encode() for part in parts])
-
-
-def _finish(keyed: hmac.HMAC, parts: Sequence[bytes]) -> bytes:
-    running = keyed.copy()
-    running.update(encode_context(parts))
-    return running.digest()[:TAG_BYTES]
+def _encoded(parts: Sequence[str]) -> bytes:
+    if len(parts) == 1:
+        value = parts[0].encode()
+        return len(value).to_bytes(4, "big") + value
+    return encode_context([part.encode() for part in parts])

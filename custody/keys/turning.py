@@ -13,7 +13,6 @@ Killed anywhere, every key opens; what is left to do is read from bucket and key
 turn. A generation made in step 1 by a turn that was killed is used by the next.
 """
 
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -28,9 +27,8 @@ from custody.database.keytables import WrappedKey
 from custody.errors import CustodyError
 from custody.keys.keystore import Keystore
 from custody.keys.wrapping import (
-    data_context,
+    BucketKek,
     kek_name,
-    open_data_key,
     read_day_name,
     read_kek_name,
 )
@@ -169,19 +167,17 @@ class Turner:
     def _rewrapped(
         self, keys: Sequence[WrappedKey], period: str, place: int, generation: int
     ) -> list[bytes]:
-        old = self.keystore.wrapping_key(kek_name(period, place, generation))
-        new = self.keystore.wrapping_key(kek_name(period, place, generation + 1))
-        renewed = []
-        for key in keys:
-            opened = open_data_key(self.installation, old, key)
-            context = data_context(
-                self.installation, key.customer_id, period, generation + 1, key.key_id
+        old, new = (
+            BucketKek(
+                self.keystore.wrapping_key(kek_name(period, place, one)),
+                self.installation,
+                period,
+                place,
+                one,
             )
-            wrapped = new.wrap(opened.secret, context, self.suite)
-            if not hmac.compare_digest(new.unwrap(wrapped, context), opened.secret):
-                raise SealInvalidError(f"wrapped key {key.key_id}")
-            renewed.append(wrapped)
-        return renewed
+            for one in (generation, generation + 1)
+        )
+        return [new.take_over(key, old, self.suite) for key in keys]
 
     def _destroy(self, today: date) -> set[str]:
         """Destroy the keys under which nothing lies any more, and return their names."""

@@ -1,14 +1,19 @@
 """What each wrapped key is bound to, and under which name its key-encryption key lies."""
 
+import hmac
+import os
 from datetime import date
 from typing import Final
 from uuid import UUID
 
 from custody.database.keytables import WrappedKey
-from custody.seal import DataKey, SealInvalidError, WrappingKey
+from custody.randomness import Randomness
+from custody.seal import DataKey, Encoded, SealInvalidError, WrappingKey, encode_context
+from custody.suites import Suite
 
 SLICE_BITS: Final = 4
 SLICES: Final = 1 << SLICE_BITS
+_UUID_LENGTH: Final = (16).to_bytes(4, "big")
 INTAKE: Final = "intake"
 QUARANTINE: Final = "quarantine"
 CONSENT: Final = "consent"
@@ -47,14 +52,6 @@ def read_day_name(name: str) -> tuple[str, date] | None:
     return kind, date.fromisoformat(day)
 
 
-def data_context(
-    installation: bytes, customer_id: UUID, period: str, generation: int, key_id: UUID
-) -> tuple[bytes, ...]:
-    """Return what a wrapped data key is bound to."""
-    number = generation.to_bytes(4, "big")
-    return (b"data", installation, customer_id.bytes, period.encode(), number, key_id.bytes)
-
-
 def batch_context(
     installation: bytes, batch_id: UUID, kind: str, key_id: UUID
 ) -> tuple[bytes, ...]:
@@ -67,14 +64,58 @@ def consent_context(installation: bytes, customer_id: UUID, key_id: UUID) -> tup
     return (b"consent", installation, customer_id.bytes, key_id.bytes)
 
 
-def open_data_key(installation: bytes, kek: WrappingKey, key: WrappedKey) -> DataKey:
-    """Return an opened data key.
+class BucketKek:
+    """The key-encryption key of a bucket's generation, with what every key in it is bound to.
 
-    Raises:
-        SealInvalidError: It does not open; the error names it.
+    A wrapped data key is bound to: that it is one, installation, customer, period, generation, and
+    its own id.
     """
-    context = data_context(installation, key.customer_id, key.period, key.generation, key.key_id)
-    try:
-        return DataKey(key.key_id, kek.unwrap(key.wrapped, context))
-    except SealInvalidError:
-        raise SealInvalidError(f"wrapped key {key.key_id}") from None
+
+    def __init__(
+        self, kek: WrappingKey, installation: bytes, period: str, place: int, generation: int
+    ) -> None:
+        """Take the key, and which bucket's it is."""
+        self.period, self.slice, self.generation = period, place, generation
+        self._kek = kek
+        number = generation.to_bytes(4, "big")
+        self._before = encode_context((b"data", installation)) + _UUID_LENGTH
+        self._between = encode_context((period.encode(), number)) + _UUID_LENGTH
+
+    def wrap(
+        self, customer_id: UUID, key: DataKey, suite: Suite, randomness: Randomness = os.urandom
+    ) -> WrappedKey:
+        """Return a data key as the key database holds it."""
+        context = self._context(customer_id, key.key_id)
+        wrapped = self._kek.wrap(key.secret, context, suite, randomness)
+        return WrappedKey(
+            key.key_id, customer_id, self.period, self.slice, self.generation, wrapped
+        )
+
+    def open(self, key: WrappedKey) -> DataKey:
+        """Return a data key, opened.
+
+        Raises:
+            SealInvalidError: It does not open; the error names it.
+        """
+        try:
+            secret = self._kek.unwrap(key.wrapped, self._context(key.customer_id, key.key_id))
+        except SealInvalidError:
+            raise SealInvalidError(f"wrapped key {key.key_id}") from None
+        return DataKey(key.key_id, secret)
+
+    def take_over(self, key: WrappedKey, before: "BucketKek", suite: Suite) -> bytes:
+        """Return a key of an earlier generation wrapped under this one; the new wrap was opened.
+
+        Raises:
+            SealInvalidError: The old wrap or the new one does not open; the error names it.
+        """
+        customer, own = key.customer_id, key.key_id
+        secret = before.open(key).secret
+        context = self._context(customer, own)
+        wrapped = self._kek.wrap(secret, context, suite)
+        if not hmac.compare_digest(self._kek.unwrap(wrapped, context), secret):
+            raise SealInvalidError(f"wrapped key {own}")
+        return wrapped
+
+    def _context(self, customer_id: UUID, key_id: UUID) -> Encoded:
+        return Encoded(b"".join((self._before, customer_id.bytes, self._between, key_id.bytes)))

@@ -258,9 +258,16 @@ class Dataset:
     _names: dict[str, Field] = field(init=False, repr=False, compare=False)
     _numbers: dict[int, Field] = field(init=False, repr=False, compare=False)
     _columns: dict[str, Field] = field(init=False, repr=False, compare=False)
+    _longest: dict[int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index the fields by name, by number and by what columns may be called."""
+        longest = {
+            one.number: max(len(code.encode()) for code in one.values)
+            for one in self.fields
+            if one.values
+        }
+        object.__setattr__(self, "_longest", longest)
         object.__setattr__(self, "_names", _by_name(self.fields))
         object.__setattr__(self, "_numbers", {one.number: one for one in self.fields})
         columns = {
@@ -294,10 +301,10 @@ class Dataset:
             if number not in self.retired_numbers:
                 yield self.by_number(number), value
 
-    def codes_of(self, number: int) -> tuple[str, ...]:
-        """Return the codes a field may hold; none where it takes others, or is no more."""
-        known = self._numbers.get(number)
-        return known.values if known else ()
+    @property
+    def longest_codes(self) -> Mapping[int, int]:
+        """The length in bytes of the longest code of each field that takes codes, by number."""
+        return self._longest
 
     def by_column(self, header: str) -> Field | None:
         """Return the field that a column's name means by name or alias, or None."""

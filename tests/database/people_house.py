@@ -263,8 +263,6 @@ class House:
 
     def _consent(self, customer: UUID, purpose: str, kind: str, recipient: str) -> NewConsent:
         facts = Consent(
-            consent_id=time_ordered_id(self.clock()),
-            customer_id=customer,
             purpose=purpose,
             kind=kind,
             recipient=recipient,
@@ -279,7 +277,13 @@ class House:
         )
         tag = uuid4().bytes
         return NewConsent(
-            facts=facts, document=None, row_tag=tag, batch_id=None, recorded_at=self.clock()
+            consent_id=time_ordered_id(self.clock()),
+            customer_id=customer,
+            facts=facts,
+            document=None,
+            row_tag=tag,
+            batch_id=None,
+            recorded_at=self.clock(),
         )
 
 

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from small_catalogue import customers, field
 
-from custody.classification import classify, classify_row, under_age
+from custody.classification import Classifier, classify, under_age
 from custody.policy.model import FieldType, Level
 from custody.resident_id import check_character
 
@@ -43,7 +43,7 @@ def test_what_is_no_text_is_not_searched() -> None:
 
 def test_a_row_of_a_child_is_sensitive_in_every_field_and_secret_stays_secret() -> None:
     values = {"name": "王小明", "birth_on": date(2015, 5, 1), "health_note": "无"}
-    found = classify_row(customers(), values, on=date(2024, 1, 1))
+    found = Classifier(customers()).classify(values, on=date(2024, 1, 1))
     assert found.protected
     assert found.levels == {
         "name": Level.SENSITIVE,
@@ -55,12 +55,14 @@ def test_a_row_of_a_child_is_sensitive_in_every_field_and_secret_stays_secret() 
 def test_a_child_is_known_by_its_resident_id_when_the_birth_date_is_missing() -> None:
     first = "11010520151231002"
     child = {"resident_id": first + check_character(first)}
-    assert classify_row(customers(), child, on=date(2024, 1, 1)).protected
-    assert not classify_row(customers(), {"resident_id": ID}, on=date(2024, 1, 1)).protected
+    assert Classifier(customers()).classify(child, on=date(2024, 1, 1)).protected
+    assert not Classifier(customers()).classify({"resident_id": ID}, on=date(2024, 1, 1)).protected
 
 
 def test_what_the_caller_knows_of_the_subject_goes_before_the_row() -> None:
-    found = classify_row(customers(), {"name": "王小明"}, on=date(2024, 1, 1), protected=True)
+    found = Classifier(customers()).classify(
+        {"name": "王小明"}, on=date(2024, 1, 1), protected=True
+    )
     assert found.levels == {"name": Level.SENSITIVE}
 
 

@@ -1,7 +1,9 @@
 """Identifiers, canonical JSON and payloads: one form each, and nothing else is taken for it."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
@@ -19,18 +21,21 @@ from custody.identifiers import (
     read_id,
     show_id,
     time_ordered_id,
+    time_ordered_ids,
 )
 from custody.intake import IntakeRow, decode_rows, encode_rows
 from custody.policy.load import load_policy
-from custody.policy.model import Dataset, Field, FieldType
+from custody.policy.model import Dataset, Field, FieldType, UnknownNameError
+from custody.randomness import Pool
 from custody.record import (
     ALIAS,
     Payload,
+    PayloadReader,
     decode_compartment,
     decode_payload,
     encode_compartment,
     encode_payload,
-    from_primitive,
+    from_payload,
     to_primitive,
 )
 
@@ -78,6 +83,13 @@ def test_a_time_ordered_identifier_is_a_version_7_uuid_of_its_instant() -> None:
     assert (made.version, made.variant) == (7, "specified in RFC 4122")
     assert made.int >> 80 == int(AT.timestamp() * 1000)
     assert made < time_ordered_id(AT + timedelta(milliseconds=1))
+
+
+def test_time_ordered_identifiers_go_up_and_are_of_their_instant() -> None:
+    made = list(islice(time_ordered_ids(AT, Pool()), 1000))
+    assert made == sorted(set(made))
+    assert {(one.version, one.variant) for one in made} == {(7, "specified in RFC 4122")}
+    assert {one.int >> 80 for one in made} == {int(AT.timestamp() * 1000)}
 
 
 @given(plain)
@@ -132,9 +144,21 @@ def test_a_digest_is_bound_to_its_domain() -> None:
     ],
 )
 def test_a_value_survives_the_payload(type_: FieldType, value: object) -> None:
-    field = make_field("any", type=type_)
+    dataset = replace(small_customers(), fields=(make_field("any", 7, type=type_),))
     payload = decode_payload(encode_payload({7: to_primitive(value)}))
-    assert from_primitive(field, payload[7]) == value
+    assert from_payload(dataset, payload) == {"any": value}
+
+
+def test_what_is_not_looked_at_stays_as_the_payload_has_it() -> None:
+    reader = PayloadReader(small_customers(), {"birth_on"})
+    payload: Payload = {ALIAS: "ab", 4: "1990-01-02", 13: AT.isoformat(), 14: "2020-03-04"}
+    assert reader.read(payload) == {
+        "birth_on": date(1990, 1, 2),
+        "collected_at": AT.isoformat(),
+        "registered_on": "2020-03-04",
+    }
+    with pytest.raises(UnknownNameError):
+        reader.read({99: "nobody knows"})
 
 
 def test_an_instant_is_kept_in_utc_whatever_zone_it_came_in() -> None:

@@ -4,14 +4,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from custody.identity import Directory, IdentityConflictError, Reference
+from custody.identity import Directory, IdentityConflictError, Kind, Reference, refer
 
 ANNA, BEN = uuid4(), uuid4()
 
 
 def reference(name: str, value: str, *, single: bool = True) -> Reference:
-    tag = f"{name}={value}".encode()
-    return Reference(name=name, single=single, tag=tag, suppression_tag=b"s" + tag)
+    return refer(
+        Kind(
+            name, single, lambda one: f"{name}={one}".encode(), lambda one: f"gone {one}".encode()
+        ),
+        value,
+    )
 
 
 def directory(*known: tuple[UUID, Reference]) -> Directory:

@@ -3,6 +3,7 @@
 One contract for every provider of the root key; what is true of one only stands below it.
 """
 
+import hmac
 import json
 import stat
 import time
@@ -29,8 +30,9 @@ from custody.keys.root import (
     RootProvider,
     RootUnavailableError,
 )
-from custody.keys.tags import SEARCH_BYTES, TAG_BYTES, Tagger
+from custody.keys.tags import SEARCH_BYTES, TAG_BYTES, Keyed, Tagger
 from custody.keys.token import TokenPlace, TokenProvider
+from custody.seal import encode_context
 
 WORDS = b"a passphrase of several words"
 KEK = "kek/open/0/1"
@@ -381,9 +383,19 @@ def tags(tmp_path: Path) -> Tagger:
     )
 
 
+@pytest.mark.parametrize("length", [0, 1, 16, 32, 63, 64, 65, 131])
+def test_a_kept_state_makes_the_codes_of_rfc_2104(length: int) -> None:
+    """The library's own HMAC, itself held to RFC 4231 in test_suites, for keys of every length."""
+    key = bytes(range(length))
+    for message in (b"", b"a", bytes(200)):
+        assert Keyed.under(key).digest(message) == hmac.digest(key, message, "sha256")
+    after = Keyed.under(key).after("ab", "c")
+    assert after.tag("d") == hmac.digest(key, encode_context([b"ab", b"c", b"d"]), "sha256")[:16]
+
+
 def test_tags_are_cut_to_their_lengths(tags: Tagger) -> None:
     assert len(tags.identity("resident_id", "", "1")) == TAG_BYTES
-    assert len(tags.search("customers.mobile:equality", "1")) == SEARCH_BYTES
+    assert len(tags.searches("customers.mobile:equality", 16)("1")) == SEARCH_BYTES
 
 
 def test_tags_tell_kinds_and_places_apart(tags: Tagger) -> None:
@@ -393,8 +405,8 @@ def test_tags_tell_kinds_and_places_apart(tags: Tagger) -> None:
         tags.identity("customer_no", "legacy", "1"),
         tags.identity("customer_no", "branch", "1"),
         tags.suppression("customer_no", "legacy", "1"),
-        tags.record("customers", "service", "legacy", ["1"]),
-        tags.record("customers", "service", "legacy", ["1", ""]),
+        tags.records("customers", "service", "legacy")("1"),
+        tags.records("customers", "service", "legacy")("1", ""),
         tags.content(b"1"),
     }
     assert len(different) == 8

@@ -12,11 +12,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
+from custody.randomness import Pool
 from custody.seal import HEADER_BYTES, DataKey, seal
 from custody.suites import AES_256_GCM, NONCE_BYTES
 
 PROCESSES, SEALS = 8, 10_000
 CARELESS = random.Random(7)
+POOL = Pool()
 
 
 def nonces(count: int, randomness: Callable[[int], bytes] | None) -> list[str]:
@@ -32,13 +36,17 @@ def own(_: int) -> list[str]:
     return nonces(SEALS, None)
 
 
+def pooled(_: int) -> list[str]:
+    return nonces(SEALS, POOL)
+
+
 def careless(_: int) -> list[str]:
     return nonces(SEALS, CARELESS.randbytes)
 
 
 def main(name: str) -> None:
     """Print what forked processes draw, one list each; in a process without a test runner."""
-    draw = {"own": own, "careless": careless}[name]
+    draw = {"own": own, "pooled": pooled, "careless": careless}[name]
     assert draw(0), "a state that is there before the fork"
     context = get_context("fork")
     together = context.Barrier(PROCESSES)
@@ -56,8 +64,9 @@ def of_forked_processes(name: str) -> list[str]:
     return [nonce for part in json.loads(done.stdout) for nonce in part]
 
 
-def test_no_nonce_comes_twice_in_eight_processes() -> None:
-    found = of_forked_processes("own")
+@pytest.mark.parametrize("source", ["own", "pooled"])
+def test_no_nonce_comes_twice_in_eight_processes(source: str) -> None:
+    found = of_forked_processes(source)
     assert len(found) == PROCESSES * SEALS
     assert len(set(found)) == len(found)
     assert {len(nonce) for nonce in found} == {2 * NONCE_BYTES}
