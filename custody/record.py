@@ -36,7 +36,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(dict[int, str | int])
 
 
-class RecordRow(msgspec.Struct, frozen=True, kw_only=True):
+class RecordRow(msgspec.Struct, frozen=True):
     """One record as the database holds it: sealed."""
 
     id: UUID

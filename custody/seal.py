@@ -53,6 +53,7 @@ VERSION: Final = 1
 KEY_BYTES: Final = 32
 HEADER_BYTES: Final = 48
 _BOUND_BYTES: Final = 36
+_BEGIN: Final = bytes((MAGIC, VERSION))
 _PREFIX: Final = struct.Struct(">BBBB16s16s")
 _WRAP_HEADER_BYTES: Final = 2 + NONCE_BYTES
 _DATA_LABEL: Final = b"custody/data-key/v1"
@@ -244,6 +245,6 @@ def key_id_of(sealed: bytes) -> UUID:
 
 def suite_of(sealed: bytes) -> Suite | None:
     """Return the suite a seal names in its header, None where it is no seal that custody knows."""
-    if len(sealed) < HEADER_BYTES or sealed[:2] != bytes((MAGIC, VERSION)):
+    if len(sealed) < HEADER_BYTES or sealed[:2] != _BEGIN:
         return None
     return SUITES.get(sealed[2])

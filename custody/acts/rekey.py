@@ -10,7 +10,7 @@ asked for; that is how old records without encryption are found and mended.
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -25,20 +25,21 @@ from custody.database import customers, records, sealed
 from custody.database.engine import transaction
 from custody.errors import UsageError
 from custody.policy.model import Level
+from custody.randomness import Pool
 from custody.record import RecordRow, decode_payload, encode_compartment, seal_context
 from custody.seal import (
     DataKey,
     KeyMissingError,
     SealInvalidError,
     key_id_of,
-    open_at,
+    open_seal,
     seal,
     suite_of,
 )
 from custody.steps import reached
 from custody.suites import Suite
 
-CHUNK_CUSTOMERS: Final = 500
+CHUNK_RECORDS: Final = 2000
 _FIRST: Final = UUID(int=0)
 
 
@@ -134,11 +135,13 @@ def rekey_chunk(
     custody: Custody,
     actor: Actor,
     after: UUID,
-    most: int = CHUNK_CUSTOMERS,
+    most: int = CHUNK_RECORDS,
     *,
     in_clear: bool = False,
 ) -> RekeyReceipt | None:
     """Seal again what the next customers behind ``after`` have; None where nobody is left.
+
+    Those are the customers of the next ``most`` records to be sealed again.
 
     Raises:
         SealInvalidError: A compartment does not open; nothing of the chunk was changed.
@@ -151,7 +154,7 @@ def rekey_chunk(
         customers.lock_customers(connection, concerned)
         rows = records.lock_records_of(connection, concerned)
         keys = custody.keyring.open_keys({row.key_id for row in rows})
-        chunk = _Chunk(custody=custody, keys=keys, in_clear=in_clear)
+        chunk = _Chunk(custody=custody, keys=keys, in_clear=in_clear, suite=custody.suite)
         changed = [new for row in rows if (new := chunk.sealed_again(row)) is not None]
         if changed and sealed.put_seals(connection, changed) != len(changed):
             raise KeyMissingError("a record went meanwhile")
@@ -171,15 +174,17 @@ class _Chunk:
     custody: Custody
     keys: dict[UUID, DataKey]
     in_clear: bool
+    suite: Suite
+    randomness: Pool = field(default_factory=Pool)
     seals: int = 0
     unsealed: int = 0
 
     def sealed_again(self, row: RecordRow) -> RecordRow | None:
         """Return the record with its compartments under the suite, None where all are."""
         changes = {
-            level.value: self._again(row, level, there)
+            level.value: self._again(row, level, there, suite)
             for level, there in row.compartments()
-            if self._is_to_change(row, there)
+            if self._is_to_change(row, there, suite := suite_of(there))
         }
         if not changes:
             return None
@@ -190,17 +195,15 @@ class _Chunk:
             secret=changes.get("secret", row.secret),
         )
 
-    def _is_to_change(self, row: RecordRow, there: bytes) -> bool:
-        suite = suite_of(there)
+    def _is_to_change(self, row: RecordRow, there: bytes, suite: Suite | None) -> bool:
         if suite is None:
             return self.in_clear
-        return suite is not self.custody.suite or key_id_of(there) != row.key_id
+        return suite is not self.suite or key_id_of(there) != row.key_id
 
-    def _again(self, row: RecordRow, level: Level, there: bytes) -> bytes:
+    def _again(self, row: RecordRow, level: Level, there: bytes, suite: Suite | None) -> bytes:
         key = self.keys.get(row.key_id)
-        place = f"record {row.id}, compartment {level.value}"
         if key is None:
-            raise KeyMissingError(f"{place}: its key is gone")
+            raise KeyMissingError(f"{_place(row, level)}: its key is gone")
         context = seal_context(
             self.custody.installation_id,
             row.id,
@@ -210,19 +213,21 @@ class _Chunk:
             row.version,
         )
         self.seals += 1
-        plain = self._plain(row, there, place) if suite_of(there) is None else None
-        if plain is None:
-            plain = open_at(place, key, there, context)
-        return seal(key, plain, context, self.custody.suite)
-
-    def _plain(self, row: RecordRow, there: bytes, place: str) -> bytes:
-        """Return what lies there in clear as it would have been sealed."""
         try:
-            payload = decode_payload(there)
-        except msgspec.DecodeError:
-            raise SealInvalidError(place) from None
+            plain = self._plain(row, there) if suite is None else open_seal(key, there, context)
+        except (msgspec.DecodeError, SealInvalidError):
+            raise SealInvalidError(_place(row, level)) from None
+        return seal(key, plain, context, self.suite, self.randomness)
+
+    def _plain(self, row: RecordRow, there: bytes) -> bytes:
+        """Return what lies there in clear as it would have been sealed."""
+        payload = decode_payload(there)
         self.unsealed += 1
         return encode_compartment(self.custody.policy.datasets.get(row.dataset), payload)
+
+
+def _place(row: RecordRow, level: Level) -> str:
+    return f"record {row.id}, compartment {level.value}"
 
 
 def _record(connection: Connection, custody: Custody, actor: Actor, receipt: RekeyReceipt) -> None:

@@ -30,6 +30,10 @@ class Uuids(list[UUID]):
     """A ``uuid[]`` on its way into the database."""
 
 
+class BareUuids(list[bytes]):
+    """A ``uuid[]`` on its way into the database, from sixteen bytes each."""
+
+
 class Ints(list[int]):
     """An ``int4[]`` on its way into the database."""
 
@@ -73,6 +77,13 @@ class _UuidsDumper(_ArrayDumper):
         return [_UUID_HEAD + one.bytes for one in obj]  # type: ignore[attr-defined]
 
 
+class _BareUuidsDumper(_ArrayDumper):
+    oid, element = _UUIDS, _UUID
+
+    def parts(self, obj: list[object]) -> Iterable[bytes]:
+        return [_UUID_HEAD + one for one in obj]  # type: ignore[operator]
+
+
 class _IntsDumper(_ArrayDumper):
     oid, element = _INT4S, _INT4
 
@@ -92,5 +103,6 @@ class _TextsDumper(_ArrayDumper):
 
 psycopg.adapters.register_dumper(Blobs, _BlobsDumper)
 psycopg.adapters.register_dumper(Uuids, _UuidsDumper)
+psycopg.adapters.register_dumper(BareUuids, _BareUuidsDumper)
 psycopg.adapters.register_dumper(Ints, _IntsDumper)
 psycopg.adapters.register_dumper(Texts, _TextsDumper)

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from custody.database.blobs import Blobs, Uuids
+from custody.database.blobs import BareUuids, Blobs
 from custody.database.copying import fetch
-from custody.database.keytables import WrappedKey
 
 _BUCKETS = text(
     "SELECT period, slice, generation FROM buckets WHERE period = ANY(:periods)"
@@ -59,7 +58,7 @@ _LOCK_BUCKET = text(
     " AND closed_at IS NULL FOR UPDATE"
 )
 _KEYS_OF_BUCKET: Final = (
-    "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
+    "SELECT uuid_send(key_id), uuid_send(customer_id), wrapped FROM data_keys"
     " WHERE period = %(period)s AND slice = %(slice)s ORDER BY key_id"
 )
 _REWRAP = text(
@@ -71,6 +70,10 @@ _ADVANCE_BUCKET = text(
     "UPDATE buckets SET generation = :generation, dirty_at = NULL"
     " WHERE period = :period AND slice = :slice"
 )
+
+
+# Id, customer and wrapped bytes; identifiers as bytes, for a turn has as many as there are keys.
+BareKey: TypeAlias = tuple[bytes, bytes, bytes]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,17 +145,17 @@ def lock_bucket(connection: Connection, period: str, place: int) -> int | None:
     return found
 
 
-def keys_of_bucket(connection: Connection, period: str, place: int) -> list[WrappedKey]:
+def keys_of_bucket(connection: Connection, period: str, place: int) -> list[BareKey]:
     """Return every key of a bucket, retired ones too."""
     rows = fetch(connection, _KEYS_OF_BUCKET, {"period": period, "slice": place})
-    return [WrappedKey(*row) for row in rows]
+    return [(own, customer, wrapped) for own, customer, wrapped in rows]
 
 
 def rewrap_keys(
-    connection: Connection, ids: Sequence[UUID], wrapped: Sequence[bytes], generation: int
+    connection: Connection, ids: Sequence[bytes], wrapped: Sequence[bytes], generation: int
 ) -> int:
     """Put other wrapped bytes, of another generation, in the place of the keys' own."""
-    row = {"ids": Uuids(ids), "wrapped": Blobs(wrapped), "generation": generation}
+    row = {"ids": BareUuids(ids), "wrapped": Blobs(wrapped), "generation": generation}
     return connection.execute(_REWRAP, row).rowcount
 
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.database.blobs import Uuids
+from custody.database.records import COLUMNS, read_rows
 from custody.record import RecordRow
 
 _END_OF_RECORDS = text(
@@ -26,10 +29,9 @@ _PENDING = text(
     " ORDER BY customer_id"
 )
 _KEYS = text("SELECT key_id FROM key_endings WHERE customer_id = ANY(:customers) ORDER BY key_id")
-_SURVIVORS = text(
-    "SELECT period, id, customer_id, dataset, purpose, namespace, version, key_id, general,"
-    " sensitive, secret, ends_on, level_raised, batch_id, row_number, stored_at FROM records"
-    " WHERE key_id = ANY(:keys) AND customer_id = ANY(:customers) ORDER BY id FOR UPDATE"
+_SURVIVORS: Final = (
+    f"SELECT {COLUMNS} FROM records WHERE key_id = ANY(%(keys)s)"  # noqa: S608
+    " AND customer_id = ANY(%(customers)s) ORDER BY id FOR UPDATE"
 )
 _RESEAL = text(
     "UPDATE records SET period = :period, key_id = :key_id, general = :general,"
@@ -88,8 +90,8 @@ def lock_survivors(
     connection: Connection, customers: Iterable[UUID], keys: Iterable[UUID]
 ) -> list[RecordRow]:
     """Lock and return the records that still lie under the keys."""
-    rows = connection.execute(_SURVIVORS, {"customers": list(customers), "keys": list(keys)})
-    return [RecordRow(**row._mapping) for row in rows]
+    wanted = {"customers": Uuids(customers), "keys": Uuids(keys)}
+    return read_rows(connection, _SURVIVORS, wanted)
 
 
 def reseal_record(connection: Connection, row: RecordRow, old_key_id: UUID) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -25,18 +25,19 @@ from custody.database.copying import (
 from custody.database.search import delete_search
 from custody.record import RecordRow
 
-_COLUMNS: Final = (
-    "period, id, customer_id, dataset, purpose, namespace, version, key_id, general, sensitive,"
+# In the order of RecordRow.
+COLUMNS: Final = (
+    "id, period, customer_id, dataset, purpose, namespace, version, key_id, general, sensitive,"
     " secret, ends_on, level_raised, batch_id, row_number, stored_at"
 )
-_COLUMN_COUNT: Final = columns(len(_COLUMNS.split(",")))
-_COPY: Final = f"COPY custody.records ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
-_BY_ID = text(f"SELECT {_COLUMNS} FROM records WHERE id = ANY(:ids) ORDER BY id")  # noqa: S608
-_OF_CUSTOMERS = text(
-    f"SELECT {_COLUMNS} FROM records WHERE customer_id = ANY(:customers) ORDER BY id"  # noqa: S608
+_COLUMN_COUNT: Final = columns(len(COLUMNS.split(",")))
+_COPY: Final = f"COPY custody.records ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
+_BY_ID: Final = f"SELECT {COLUMNS} FROM records WHERE id = ANY(%(ids)s) ORDER BY id"  # noqa: S608
+_OF_CUSTOMERS: Final = (
+    f"SELECT {COLUMNS} FROM records WHERE customer_id = ANY(%(customers)s) ORDER BY id"  # noqa: S608
 )
-_LOCK_OF_CUSTOMERS = text(
-    f"SELECT {_COLUMNS} FROM records WHERE customer_id = ANY(:customers)"  # noqa: S608
+_LOCK_OF_CUSTOMERS: Final = (
+    f"SELECT {COLUMNS} FROM records WHERE customer_id = ANY(%(customers)s)"  # noqa: S608
     " ORDER BY id FOR UPDATE"
 )
 _IDS = text(
@@ -44,10 +45,10 @@ _IDS = text(
     " AND (CAST(:purpose AS text) IS NULL OR purpose = :purpose)"
     " AND (CAST(:customers AS uuid[]) IS NULL OR customer_id = ANY(:customers)) ORDER BY id"
 )
-_PAGE = text(f"SELECT {_COLUMNS} FROM records WHERE id > :after ORDER BY id LIMIT :most")  # noqa: S608
-_ONE_EACH = text(
-    f"SELECT DISTINCT ON (customer_id) {_COLUMNS} FROM records"  # noqa: S608
-    " WHERE customer_id = ANY(:customers) ORDER BY customer_id, id"
+_PAGE: Final = f"SELECT {COLUMNS} FROM records WHERE id > %(after)s ORDER BY id LIMIT %(most)s"  # noqa: S608
+_ONE_EACH: Final = (
+    f"SELECT DISTINCT ON (customer_id) {COLUMNS} FROM records"  # noqa: S608
+    " WHERE customer_id = ANY(%(customers)s) ORDER BY customer_id, id"
 )
 _KEYS: Final = (
     "SELECT tag, record_id, period, customer_id, version, content_tag FROM record_keys"
@@ -116,13 +117,13 @@ def copy_records(connection: Connection, rows: Iterable[RecordRow]) -> None:
 
 
 def _encoded(row: RecordRow) -> bytes:
-    """Return a row for COPY, in the order of ``_COLUMNS``."""
+    """Return a row for COPY, in the order of ``COLUMNS``."""
     return b"".join(
         (
             _COLUMN_COUNT,
-            text_value(row.period),
             UUID_HEAD,
             row.id.bytes,
+            text_value(row.period),
             UUID_HEAD,
             row.customer_id.bytes,
             text_value(row.dataset),
@@ -144,21 +145,26 @@ def _encoded(row: RecordRow) -> bytes:
     )
 
 
+def read_rows(
+    connection: Connection, statement: str, parameters: Mapping[str, Any]
+) -> list[RecordRow]:
+    """Return the records of a query for ``COLUMNS``."""
+    return [RecordRow(*row) for row in fetch(connection, statement, parameters)]
+
+
 def records_by_id(connection: Connection, ids: Iterable[UUID]) -> list[RecordRow]:
     """Return the records with these ids that exist, in order of id."""
-    return [RecordRow(**row._mapping) for row in connection.execute(_BY_ID, {"ids": list(ids)})]
+    return read_rows(connection, _BY_ID, {"ids": Uuids(ids)})
 
 
 def records_of(connection: Connection, customers: Iterable[UUID]) -> list[RecordRow]:
     """Return every record of the customers, in order of id."""
-    rows = connection.execute(_OF_CUSTOMERS, {"customers": list(customers)})
-    return [RecordRow(**row._mapping) for row in rows]
+    return read_rows(connection, _OF_CUSTOMERS, {"customers": Uuids(customers)})
 
 
 def lock_records_of(connection: Connection, customers: Iterable[UUID]) -> list[RecordRow]:
     """Lock and return every record of the customers, in order of id."""
-    rows = connection.execute(_LOCK_OF_CUSTOMERS, {"customers": list(customers)})
-    return [RecordRow(**row._mapping) for row in rows]
+    return read_rows(connection, _LOCK_OF_CUSTOMERS, {"customers": Uuids(customers)})
 
 
 def select_records(
@@ -175,14 +181,12 @@ def select_records(
 
 def records_after(connection: Connection, after: UUID, most: int) -> list[RecordRow]:
     """Return up to ``most`` records in order of id, beginning behind ``after``."""
-    rows = connection.execute(_PAGE, {"after": after, "most": most})
-    return [RecordRow(**row._mapping) for row in rows]
+    return read_rows(connection, _PAGE, {"after": after, "most": most})
 
 
 def one_record_each(connection: Connection, customers: Iterable[UUID]) -> list[RecordRow]:
     """Return one record of each customer that has any."""
-    rows = connection.execute(_ONE_EACH, {"customers": list(customers)})
-    return [RecordRow(**row._mapping) for row in rows]
+    return read_rows(connection, _ONE_EACH, {"customers": Uuids(customers)})
 
 
 def record_keys(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, RecordKey]:

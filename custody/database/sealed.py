@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from custody.database.blobs import Blobs
+from custody.database.blobs import Blobs, Texts, Uuids
+from custody.database.copying import fetch
 from custody.record import RecordRow
 from custody.seal import HEADER_BYTES, MAGIC, VERSION
 from custody.suites import TAG_BYTES, Suite
@@ -43,9 +44,14 @@ _STRAY = text(
     f" r.key_id <> ALL(:keyless) AS has_key {_EACH}"
     f" AND ({_SUITE} <> :suite OR r.key_id = ANY(:keyless)) ORDER BY r.id, c.level LIMIT :most"
 )
-_CUSTOMERS = text(
-    f"SELECT DISTINCT r.customer_id {_EACH} AND r.customer_id > :after AND {_SUITE} <> :suite"
-    " ORDER BY r.customer_id LIMIT :most"
+_OTHER_SUITE: Final = " OR ".join(
+    f"r.{level} IS NOT NULL AND {suite_in(f'r.{level}', 'r.key_id')} <> %(suite)s"
+    for level in ("general", "sensitive", "secret")
+)
+# In the order of the index, and no further than asked: a customer may be named twice.
+_CUSTOMERS: Final = (
+    f"SELECT r.customer_id FROM records r WHERE r.customer_id > %(after)s AND ({_OTHER_SUITE})"  # noqa: S608
+    " ORDER BY r.customer_id LIMIT %(most)s"
 )
 _PUT = text(
     "UPDATE records r SET general = w.general, sensitive = w.sensitive, secret = w.secret"
@@ -101,16 +107,20 @@ def stray_seals(
 
 
 def customers_to_reseal(connection: Connection, suite: Suite, after: UUID, most: int) -> list[UUID]:
-    """Return up to ``most`` customers, behind one, who have a compartment not under the suite."""
+    """Return whose the next ``most`` records are that have a compartment not under the suite.
+
+    Only customers behind ``after`` count; the last may have more such records.
+    """
     parameters = {"suite": suite.number, "after": after, "most": most}
-    return list(connection.execute(_CUSTOMERS, parameters).scalars())
+    found = fetch(connection, _CUSTOMERS, parameters)
+    return list(dict.fromkeys(customer for (customer,) in found))
 
 
 def put_seals(connection: Connection, rows: Sequence[RecordRow]) -> int:
     """Put the compartments of records in place of what was there; return how many records."""
     columns = {
-        "periods": [row.period for row in rows],
-        "ids": [row.id for row in rows],
+        "periods": Texts(row.period for row in rows),
+        "ids": Uuids(row.id for row in rows),
         "general": Blobs(row.general for row in rows),
         "sensitive": Blobs(row.sensitive for row in rows),
         "secret": Blobs(row.secret for row in rows),

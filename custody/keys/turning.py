@@ -21,9 +21,8 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from custody.database import buckets, keytables
-from custody.database.buckets import Bucket
+from custody.database.buckets import BareKey, Bucket
 from custody.database.engine import transaction
-from custody.database.keytables import WrappedKey
 from custody.errors import CustodyError
 from custody.keys.keystore import Keystore
 from custody.keys.wrapping import (
@@ -156,7 +155,7 @@ class Turner:
                 return None
             keys = buckets.keys_of_bucket(connection, period, place)
             wrapped = self._rewrapped(keys, period, place, generation)
-            ids = [key.key_id for key in keys]
+            ids = [own for own, _, _ in keys]
             if buckets.rewrap_keys(connection, ids, wrapped, generation + 1) != len(keys):
                 raise SealInvalidError(f"a wrapped key of bucket {period}/{place} went meanwhile")
             buckets.advance_bucket(connection, period, place, generation + 1)
@@ -165,7 +164,7 @@ class Turner:
         return len(keys)
 
     def _rewrapped(
-        self, keys: Sequence[WrappedKey], period: str, place: int, generation: int
+        self, keys: Sequence[BareKey], period: str, place: int, generation: int
     ) -> list[bytes]:
         old, new = (
             BucketKek(
@@ -177,7 +176,7 @@ class Turner:
             )
             for one in (generation, generation + 1)
         )
-        return [new.take_over(key, old, self.suite) for key in keys]
+        return list(new.take_over(keys, old, self.suite))
 
     def _destroy(self, today: date) -> set[str]:
         """Destroy the keys under which nothing lies any more, and return their names."""

@@ -2,12 +2,14 @@
 
 import hmac
 import os
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Final
 from uuid import UUID
 
+from custody.database.buckets import BareKey
 from custody.database.keytables import WrappedKey
-from custody.randomness import Randomness
+from custody.randomness import Pool, Randomness
 from custody.seal import DataKey, Encoded, SealInvalidError, WrappingKey, encode_context
 from custody.suites import Suite
 
@@ -103,19 +105,29 @@ class BucketKek:
             raise SealInvalidError(f"wrapped key {key.key_id}") from None
         return DataKey(key.key_id, secret)
 
-    def take_over(self, key: WrappedKey, before: "BucketKek", suite: Suite) -> bytes:
-        """Return a key of an earlier generation wrapped under this one; the new wrap was opened.
+    def take_over(
+        self, keys: Iterable[BareKey], before: "BucketKek", suite: Suite
+    ) -> Iterator[bytes]:
+        """Yield keys of an earlier generation wrapped under this one; each new wrap was opened.
 
         Raises:
-            SealInvalidError: The old wrap or the new one does not open; the error names it.
+            SealInvalidError: An old wrap or a new one does not open; the error names it.
         """
-        customer, own = key.customer_id, key.key_id
-        secret = before.open(key).secret
-        context = self._context(customer, own)
-        wrapped = self._kek.wrap(secret, context, suite)
-        if not hmac.compare_digest(self._kek.unwrap(wrapped, context), secret):
-            raise SealInvalidError(f"wrapped key {own}")
-        return wrapped
+        old, new, randomness = before._kek, self._kek, Pool()  # noqa: SLF001 - of the same class
+        for own, customer, there in keys:
+            try:
+                secret = old.unwrap(there, before._bound(customer, own))  # noqa: SLF001 - likewise
+                context = self._bound(customer, own)
+                wrapped = new.wrap(secret, context, suite, randomness)
+                sound = hmac.compare_digest(new.unwrap(wrapped, context), secret)
+            except SealInvalidError:
+                sound = False
+            if not sound:
+                raise SealInvalidError(f"wrapped key {UUID(bytes=own)}")
+            yield wrapped
 
     def _context(self, customer_id: UUID, key_id: UUID) -> Encoded:
-        return Encoded(b"".join((self._before, customer_id.bytes, self._between, key_id.bytes)))
+        return self._bound(customer_id.bytes, key_id.bytes)
+
+    def _bound(self, customer: bytes, own: bytes) -> Encoded:
+        return Encoded(b"".join((self._before, customer, self._between, own)))

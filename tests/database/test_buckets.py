@@ -124,9 +124,9 @@ def turning(keys: Sequence[UUID]) -> list[Callable[[Connection], object]]:
 
     def begin(connection: Connection) -> None:
         lock_bucket(connection, PERIOD, 0)
-        rewrap_keys(connection, keys[:1], [bytes(62)], 2)
+        rewrap_keys(connection, [keys[0].bytes], [bytes(62)], 2)
 
-    return [begin, lambda connection: rewrap_keys(connection, keys[1:], [bytes(62)], 2)]
+    return [begin, lambda connection: rewrap_keys(connection, [keys[1].bytes], [bytes(62)], 2)]
 
 
 def test_keys_are_retired_before_or_after_their_bucket_turns(

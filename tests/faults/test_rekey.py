@@ -52,7 +52,7 @@ PEOPLE, READERS, PLANTED = 60, 4, 20
 
 @pytest.fixture
 def site(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(rekeying, "CHUNK_CUSTOMERS", 7)
+    monkeypatch.setattr(rekeying, "CHUNK_RECORDS", 7)
     monkeypatch.setattr(rekeying.rekey_chunk, "__defaults__", (7,))
     return site
 
@@ -149,7 +149,7 @@ def test_what_is_sealed_under_a_retired_suite_is_listed_and_gone_after(
 ) -> None:
     with site.opened() as custody:
         old = under(custody, SM4_GCM)
-        rekey_chunk(old, TESTER, UUID(int=0), 10)
+        rekey_chunk(old, TESTER, UUID(int=0), 20)
         retired = replace(SM4_GCM, retired=True)
         monkeypatch.setitem(SUITES, retired.number, retired)
         with pytest.raises(SuiteRetiredError):
