@@ -102,7 +102,7 @@ def rekey_records(
     Raises:
         SealInvalidError: A compartment does not open; its chunk stays as it is.
     """
-    while receipt := rekey_chunk(custody, actor, after, in_clear=in_clear):
+    while receipt := rekey_chunk(custody, actor, after, CHUNK_RECORDS, in_clear=in_clear):
         yield receipt
         after = receipt.last
         time.sleep(pause_seconds)
@@ -135,7 +135,7 @@ def rekey_chunk(
     custody: Custody,
     actor: Actor,
     after: UUID,
-    most: int = CHUNK_RECORDS,
+    most: int,
     *,
     in_clear: bool = False,
 ) -> RekeyReceipt | None:

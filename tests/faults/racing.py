@@ -166,7 +166,7 @@ def claimed_plan(custody: Custody, customer_id: UUID) -> Plan:
 
 def purge_by_customer(custody: Custody, patch: pytest.MonkeyPatch) -> tuple[Plan, dict[UUID, int]]:
     """Plan and begin what is due, a chunk for every customer; return the plan and whose each is."""
-    patch.setattr(planning, "CHUNK_RECORDS", 1)
+    patch.setattr(planning, "CHUNK_CUSTOMERS", 1)
     plan = plan_destruction(custody, TESTER, Scope(as_of=custody.today()))
     chunks = claim_plan(custody, TESTER, plan.id)
     with transaction(custody.data) as connection:

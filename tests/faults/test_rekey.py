@@ -53,7 +53,6 @@ PEOPLE, READERS, PLANTED = 60, 4, 20
 @pytest.fixture
 def site(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(rekeying, "CHUNK_RECORDS", 7)
-    monkeypatch.setattr(rekeying.rekey_chunk, "__defaults__", (7,))
     return site
 
 
