@@ -29,6 +29,7 @@ PREFIX = "CUSTODY_"
 # Set for the tests and read by them only.
 FOR_TESTS = frozenset({"CUSTODY_TEST_REQUIRE", "CUSTODY_CHINOOK"})
 DRIVER = "postgresql+psycopg"
+MOST_PROCESSES = 4  # unless more are asked for
 PASSWORD_IN_URL = re.compile(r"(//[^/@\s:]*):[^/@\s]*@")
 
 
@@ -85,7 +86,13 @@ class Settings(BaseSettings):
     )
     locale: Literal["en", "zh"] = Field(default="en", description="The language of messages.")
     chunk_rows: int = Field(
-        default=2000, ge=1, le=100_000, description="How many rows a chunk has at most."
+        default=10_000, ge=1, le=100_000, description="How many rows a chunk has at most."
+    )
+    processes: int = Field(
+        default_factory=lambda: min(os.cpu_count() or 1, MOST_PROCESSES),
+        ge=1,
+        le=64,
+        description="How many processes share a large batch; unset: the cores, at most 4.",
     )
 
     @field_validator(

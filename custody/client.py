@@ -30,7 +30,7 @@ from custody.acts.requests import file_request
 from custody.acts.session import act_token, login
 from custody.acts.setup import close_custody
 from custody.acts.staff import require_key_owner
-from custody.acts.taking import take_chunk
+from custody.acts.taking import take_chunks
 from custody.acts.turning import turn_keys
 from custody.acts.verify import Verified, verify_installation
 from custody.approval import APPROVE, REJECT, USE, Ask, ask_digest, read_digest
@@ -94,14 +94,12 @@ class Client:
         place = str(path.absolute()) if path else None
         batch = batches.open_batch(self.custody, self.actor, source, place)
         if batch.state == "open":
-            with batches.open_reader(self.custody, source, place) as reader:
-                for chunk in reader.chunks():
-                    take_chunk(self.custody, self.actor, batch, chunk)
+            take_chunks(self.custody, self.actor, batch, range(batch.chunks), place)
             batches.close_batch(self.custody, self.actor, batch.id)
             batch = batches.require_batch(self.custody, batch.id)
         if batch.state != _STORED:
-            for number in range(batch.chunks):
-                store.store_chunk(self.custody, self.actor, batch.id, number)
+            search.prepare_indexes(self.custody, self.actor, batch)
+            store.store_chunks(self.custody, self.actor, batch, range(batch.chunks))
             store.finish_store(self.custody, self.actor, batch.id)
             search.fit_indexes(self.custody, self.actor)
         return batches.total(batch.id, batches.receipts_of(self.custody, batch.id))

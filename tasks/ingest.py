@@ -8,8 +8,9 @@ from custody.identifiers import BATCH, read_id, show_id
 from tasks.artifacts import publish
 from tasks.border import step
 from tasks.context import actor, custody
+from tasks.helpers import do_span, helped
 
-CHUNKS_A_SPAN = 16
+CHUNKS_A_SPAN = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,13 +48,11 @@ def open_batch(source: str, batch_id: str) -> BatchWork:
 
 @step
 def ingest_span(batch_id: str, first: int, last: int) -> int:
-    """Check, minimise and seal the chunks of a span, one transaction each; return how many."""
-    batch = batches.require_batch(custody(), read_id(BATCH, batch_id))
-    place = batches.location_of(custody(), batch)
-    with batches.open_reader(custody(), batch.source, place) as reader:
-        chunks = reader.chunks(first, last)
-        taken = [taking.take_chunk(custody(), actor(), batch, chunk) for chunk in chunks]
-    return len(taken)
+    """Check, minimise and seal chunks of a span, one transaction each; return how many here.
+
+    Other processes may do the others; all are done when it returns.
+    """
+    return _together("ingest", batch_id, first, last)
 
 
 @step
@@ -72,17 +71,19 @@ def examine_source(source: str) -> BatchReceipt:
 
 @step
 def claim_store(batch_id: str) -> BatchWork:
-    """Return the spans of a batch that is to be stored."""
-    return _work(batches.require_batch(custody(), read_id(BATCH, batch_id)))
+    """Return the spans of a batch that is to be stored; search indexes are made fit for it."""
+    batch = batches.require_batch(custody(), read_id(BATCH, batch_id))
+    search.prepare_indexes(custody(), actor(), batch)
+    return _work(batch)
 
 
 @step
 def store_span(batch_id: str, first: int, last: int) -> int:
-    """Move the chunks of a span from intake to the records; return how many."""
-    identifier = read_id(BATCH, batch_id)
-    for number in range(first, last + 1):
-        store.store_chunk(custody(), actor(), identifier, number)
-    return last + 1 - first
+    """Move chunks of a span from intake to the records; return how many here.
+
+    Other processes may do the others; all are done when it returns.
+    """
+    return _together("store", batch_id, first, last)
 
 
 @step
@@ -98,6 +99,12 @@ def finish_store(batch_id: str) -> BatchReceipt:
 def fit_search() -> int:
     """Write search indexes anew that are incomplete, too fine or too coarse; return how many."""
     return search.fit_indexes(custody(), actor())
+
+
+def _together(stage: str, batch_id: str, first: int, last: int) -> int:
+    who = actor()
+    with helped(stage, who, batch_id, first, last):
+        return do_span(stage, custody(), who, batch_id, first, last)
 
 
 def _work(batch: Batch) -> BatchWork:

@@ -1,7 +1,8 @@
 """Opening, closing and reverting a batch: one reading of one source."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from custody.acts.context import Actor, Custody
@@ -35,6 +36,51 @@ def open_reader(custody: Custody, source_name: str, location: str | None) -> Rea
         UnknownNameError: The policy has no such source.
         UsageError: It cannot be read, or lacks required columns.
     """
+    return _open(custody, source_name, location, custody.chunk_rows, {})
+
+
+def open_batch_reader(custody: Custody, batch: Batch, location: str | None = None) -> Reader:
+    """Open what a batch reads, cut as it was when the batch was opened.
+
+    Args:
+        custody: The installation.
+        batch: The batch.
+        location: Where its source lies by now, None where it lay.
+
+    Raises:
+        UsageError: The source cannot be read.
+        RefusedError: It says something else by now.
+    """
+    layout = batch.layout or {}
+    rows, known = layout.get("chunk_rows", custody.chunk_rows), layout.get("reader", {})
+    reader = _open(custody, batch.source, location or location_of(custody, batch), rows, known)
+    try:
+        if reader.layout.get("state") != known.get("state"):
+            require_same_content(custody, batch, reader)
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
+def require_same_content(custody: Custody, batch: Batch, reader: Reader) -> None:
+    """Require that a source says what it said when the batch was opened.
+
+    Raises:
+        RefusedError: It says something else by now.
+    """
+    if content_tag_of(custody, reader) != bytes(batch.content_tag):
+        reasons = (Reason(code="source_changed", about=batch.source),)
+        raise RefusedError(show_id(BATCH, batch.id), reasons)
+
+
+def _open(
+    custody: Custody,
+    source_name: str,
+    location: str | None,
+    chunk_rows: int,
+    known: Mapping[str, Any],
+) -> Reader:
     source = custody.policy.source(source_name)
     required: frozenset[str] = frozenset()
     if source.purpose is not None:
@@ -43,9 +89,10 @@ def open_reader(custody: Custody, source_name: str, location: str | None) -> Rea
         source,
         location=location,
         dataset=dataset_of(custody, source.dataset),
-        chunk_rows=custody.chunk_rows,
+        chunk_rows=chunk_rows,
         environment=custody.environment,
         required=required,
+        known=known,
     )
 
 
@@ -69,11 +116,13 @@ def open_batch(
     with open_reader(custody, source_name, location) as reader:
         chunks = count_chunks(reader, source_name)
         content_tag = content_tag_of(custody, reader)
+        layout = {"chunk_rows": custody.chunk_rows, "reader": reader.layout}
     with transaction(custody.data) as connection:
         known = tables.find_batch_by_content(connection, source_name, content_tag)
     if known is not None:
         return known
-    batch = _new_batch(custody, actor, source_name, content_tag, chunks, location)
+    batch = _new_batch(custody, actor, source_name, chunks, location)
+    batch = replace(batch, content_tag=content_tag, layout=layout)
     reached("batch:key-written")
     with transaction(custody.data) as connection:
         remember_policy(connection, custody)
@@ -250,7 +299,6 @@ def _new_batch(
     custody: Custody,
     actor: Actor,
     source_name: str,
-    content_tag: bytes,
     chunks: int,
     location: str | None,
 ) -> Batch:
@@ -259,4 +307,4 @@ def _new_batch(
     context = location_context(custody.installation_id, batch.id)
     sealed = None if location is None else seal(key, location.encode(), context, custody.suite)
     who = f"{actor.how}:{actor.name}"
-    return replace(batch, content_tag=content_tag, location=sealed, opened_by=who)
+    return replace(batch, location=sealed, opened_by=who)

@@ -39,7 +39,7 @@ class Custody:
     clock: Callable[[], datetime]
     outbox: Path
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    chunk_rows: int = 2000
+    chunk_rows: int = 10_000
 
     @property
     def suite(self) -> Suite:

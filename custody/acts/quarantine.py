@@ -14,13 +14,12 @@ from sqlalchemy import Connection
 
 from custody.acts.batches import (
     close_batch,
-    content_tag_of,
     dataset_of,
     facts_of,
-    location_of,
-    open_reader,
+    open_batch_reader,
     receipts_of,
     require_batch,
+    require_same_content,
 )
 from custody.acts.clock import require_steady_clock
 from custody.acts.context import Actor, Custody
@@ -160,11 +159,8 @@ def _values(custody: Custody, batch: Batch, row: QuarantinedRow, key: DataKey) -
 def _read_again(
     custody: Custody, batch: Batch, wanted: set[int], location: str | None
 ) -> tuple[RawRow, ...]:
-    place = location or location_of(custody, batch)
-    with open_reader(custody, batch.source, place) as reader:
-        if content_tag_of(custody, reader) != bytes(batch.content_tag):
-            reasons = (Reason(code="source_changed", about=batch.source),)
-            raise RefusedError(show_id(BATCH, batch.id), reasons)
+    with open_batch_reader(custody, batch, location) as reader:
+        require_same_content(custody, batch, reader)
         return tuple(row for chunk in reader.chunks() for row in chunk.rows if row.number in wanted)
 
 

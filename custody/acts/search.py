@@ -4,7 +4,7 @@ How coarse it is follows the number of entries (:mod:`custody.searching`). An in
 has added, or dropped for a while, is not complete: it is written anew before anybody searches it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -17,6 +17,7 @@ from custody.acts.recording import record
 from custody.acts.sealing import open_present
 from custody.database import records
 from custody.database import search as tables
+from custody.database.batches import Batch, list_chunks
 from custody.database.engine import DatabaseError, transaction
 from custody.database.search import SearchEntry
 from custody.errors import UsageError
@@ -128,8 +129,24 @@ def _holding(
     }
 
 
-def fit_indexes(custody: Custody, actor: Actor) -> int:
+def prepare_indexes(custody: Custody, actor: Actor, batch: Batch) -> int:
+    """Make indexes fit for what a batch is about to bring; return how many got other tags.
+
+    Done before, this concerns the entries there are; afterwards it would concern all.
+    """
+    with transaction(custody.data) as connection:
+        receipts = list_chunks(connection, batch.id)
+    coming = sum(one.accepted for one in receipts if one.state != "stored")
+    return fit_indexes(custody, actor, {batch.dataset: coming})
+
+
+def fit_indexes(custody: Custody, actor: Actor, coming: Mapping[str, int] | None = None) -> int:
     """Give every index that is incomplete, too fine or too coarse other tags; return how many.
+
+    Args:
+        custody: The installation.
+        actor: Who has it done.
+        coming: How many records are about to be added, by dataset.
 
     Indexes that the policy has dropped stay as they are, and so does one that others write into
     all the while: the next run comes to it.
@@ -148,27 +165,35 @@ def fit_indexes(custody: Custody, actor: Actor) -> int:
             if tables.is_indexable(connection, dataset.name):
                 tables.share_plans(connection, dataset.name, indexes_of(dataset), 0)
         sizes = tables.index_sizes(connection)
-    ill = [one.kind for one in sizes if one.kind in wanted and _is_ill(one)]
-    return sum(_fit(custody, actor, kind, *wanted[kind]) for kind in ill)
+    more = {kind: (coming or {}).get(wanted[kind][0].name, 0) for kind in wanted}
+    ill = [one.kind for one in sizes if one.kind in wanted and _is_ill(one, more[one.kind])]
+    return sum(_fit(custody, actor, kind, *wanted[kind], more[kind]) for kind in ill)
 
 
-def _is_ill(index: tables.IndexSize) -> bool:
-    return not index.complete or fitting_bits(index.entries, index.bits) != index.bits
+def _is_ill(index: tables.IndexSize, coming: int) -> bool:
+    return not index.complete or fitting_bits(index.entries + coming, index.bits) != index.bits
 
 
-def _fit(
-    custody: Custody, actor: Actor, kind: str, dataset: Dataset, field: Field, how: str
+def _fit(  # noqa: PLR0913 - an index and what it is to hold
+    custody: Custody,
+    actor: Actor,
+    kind: str,
+    dataset: Dataset,
+    field: Field,
+    how: str,
+    coming: int,
 ) -> bool:
     try:
         with transaction(custody.data) as connection:
             before = tables.lock_index(connection, kind)
-            if not _is_ill(before):
+            if not _is_ill(before, coming):
                 return False
-            bits = fitting_bits(before.entries, before.bits)
+            bits = fitting_bits(before.entries + coming, before.bits)
             if before.complete and bits < before.bits:
                 tables.shorten_tags(connection, kind, cut(bytes([255, 255]), bits))
             else:
-                bits = fitting_bits(tables.count_indexable(connection, dataset.name), FULL_BITS)
+                held = tables.count_indexable(connection, dataset.name)
+                bits = fitting_bits(held + coming, FULL_BITS)
                 tables.empty_index(connection, kind)
                 for entries in _entries(custody, connection, dataset, field, how, bits):
                     tables.copy_search(connection, entries)

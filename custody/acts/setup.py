@@ -90,7 +90,7 @@ def open_custody(
     clock: Callable[[], datetime],
     *,
     environment: Mapping[str, str] | None = None,
-    chunk_rows: int = 2000,
+    chunk_rows: int = 10_000,
 ) -> Custody:
     """Open the installation.
 
@@ -143,7 +143,7 @@ def _assemble(  # noqa: PLR0913 - the parts of one value
     keystore: Keystore,
     *,
     environment: Mapping[str, str] | None = None,
-    chunk_rows: int = 2000,
+    chunk_rows: int = 10_000,
 ) -> Custody:
     return Custody(
         installation_id=installation.id,

@@ -26,6 +26,7 @@ from custody.acts.intake_area import RefusedRow, hold_rows, read_intake
 from custody.acts.rechecking import require_still_true
 from custody.acts.recording import record
 from custody.acts.sealing import seal_payloads
+from custody.acts.sharing import share_chunks
 from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, write_learnt
 from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
@@ -64,6 +65,20 @@ def store_chunk(custody: Custody, actor: Actor, batch_id: UUID, chunk: int) -> C
         return again_if_changed(
             lambda: _store_once(custody, actor, batch, chunk, trusting=next(first, False))
         )
+
+
+def store_chunks(custody: Custody, actor: Actor, batch: Batch, numbers: Sequence[int]) -> int:
+    """Store those of a batch's chunks that nobody else stores; return how many.
+
+    All of them are stored when it returns.
+    """
+    return share_chunks(
+        custody,
+        batch,
+        "store",
+        numbers,
+        lambda number: store_chunk(custody, actor, batch.id, number),
+    )
 
 
 def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:

@@ -14,13 +14,14 @@ from custody.database.blobs import Blobs, Ints
 
 _ADD = text(
     "INSERT INTO batches (id, source, dataset, purpose, namespace, content_tag, location,"
-    " policy_digest, state, chunks, opened_at, opened_by) VALUES (:id, :source, :dataset, :purpose,"
-    " :namespace, :content_tag, :location, :policy_digest, 'open', :chunks, :opened_at, :opened_by)"
+    " policy_digest, state, chunks, opened_at, opened_by, layout) VALUES (:id, :source, :dataset,"
+    " :purpose, :namespace, :content_tag, :location, :policy_digest, 'open', :chunks, :opened_at,"
+    " :opened_by, CAST(:layout AS jsonb))"
     " ON CONFLICT (source, content_tag) WHERE state <> 'reverted' DO NOTHING"
 )
 _COLUMNS = (
     "id, source, dataset, purpose, namespace, content_tag, location, policy_digest, state, chunks,"
-    " opened_at, opened_by"
+    " opened_at, opened_by, layout"
 )
 _FIND = text(f"SELECT {_COLUMNS} FROM batches WHERE id = :id")  # noqa: S608
 _BY_CONTENT = text(
@@ -38,6 +39,8 @@ _CHUNK_COLUMNS = (
 )
 _CHUNK = text(f"SELECT {_CHUNK_COLUMNS} FROM batch_chunks WHERE batch_id = :b AND chunk = :c")  # noqa: S608
 _CHUNKS = text(f"SELECT {_CHUNK_COLUMNS} FROM batch_chunks WHERE batch_id = :b ORDER BY chunk")  # noqa: S608
+_STATES = text("SELECT chunk, state FROM batch_chunks WHERE batch_id = :b")
+_CLAIM = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:what, 0))")
 _LOCK_CHUNK = text(
     f"SELECT {_CHUNK_COLUMNS} FROM batch_chunks WHERE batch_id = :b AND chunk = :c FOR UPDATE"  # noqa: S608
 )
@@ -78,7 +81,11 @@ _REPEATS = text(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """One reading of one source."""
+    """One reading of one source.
+
+    Attributes:
+        layout: How many rows a chunk has, and what its reader knows of the source.
+    """
 
     id: UUID
     source: str
@@ -92,6 +99,7 @@ class Batch:
     chunks: int
     opened_at: datetime
     opened_by: str
+    layout: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +151,7 @@ class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
 def add_batch(connection: Connection, batch: Batch) -> None:
     """Open a batch unless the same content of the same source has one."""
     row = {name: getattr(batch, name) for name in Batch.__dataclass_fields__ if name != "state"}
+    row["layout"] = json.dumps(row["layout"])
     connection.execute(_ADD, row)
 
 
@@ -196,6 +205,18 @@ def find_chunk(
 def list_chunks(connection: Connection, batch_id: UUID) -> list[ChunkReceipt]:
     """Return the receipts of a batch's chunks in order."""
     return [ChunkReceipt(**row._mapping) for row in connection.execute(_CHUNKS, {"b": batch_id})]
+
+
+def chunk_states(connection: Connection, batch_id: UUID) -> dict[int, str]:
+    """Return the state of each chunk that was ingested, by number."""
+    rows = connection.execute(_STATES, {"b": batch_id})
+    return {row.chunk: row.state for row in rows}
+
+
+def claim_chunk(connection: Connection, batch_id: UUID, chunk: int, stage: str) -> bool:
+    """Take a chunk for oneself until the transaction ends; False while somebody else has it."""
+    found = connection.execute(_CLAIM, {"what": f"{stage}/{batch_id}/{chunk}"})
+    return bool(found.scalar_one())
 
 
 def save_chunk(connection: Connection, receipt: ChunkReceipt) -> None:

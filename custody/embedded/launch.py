@@ -96,6 +96,12 @@ def forbid_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def end_with_parent() -> None:
+    """Ask the kernel to kill this process when the thread that started it ends (Linux)."""
+    if sys.platform == "linux":
+        _call("prctl", PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
 def main(arguments: list[str]) -> None:
     """Turn into the program; returns only by raising."""
     identity, death_signal, *command = arguments

@@ -6,7 +6,7 @@ cannot be trusted; see :mod:`custody.normalise` for what comes next.
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from custody.policy.model import CONSENTS, Dataset, Source
 from custody.sources.consents import REQUIRED_COLUMNS
@@ -19,7 +19,7 @@ __all__ = ["Reader", "SourceError", "Span", "open_source"]
 _REFERENCE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
 
 
-def open_source(
+def open_source(  # noqa: PLR0913 - what a source is opened with
     source: Source,
     *,
     location: str | None,
@@ -27,6 +27,7 @@ def open_source(
     chunk_rows: int,
     environment: Mapping[str, str],
     required: frozenset[str] = frozenset(),
+    known: Mapping[str, Any] | None = None,
 ) -> Reader:
     """Open a source.
 
@@ -38,6 +39,7 @@ def open_source(
         environment: Where a location like ``${NAME}`` is looked up.
         required: Fields that must have a column, beside the record key; usually those the purpose
             requires.
+        known: The ``layout`` of an earlier reader of it, None for the first one.
 
     Raises:
         SourceError: It cannot be opened, required columns are missing, or it is not what its
@@ -47,15 +49,16 @@ def open_source(
     place = _resolved(location or source.location, source, environment)
     if dataset.name == CONSENTS:
         required |= REQUIRED_COLUMNS
+    if source.kind == "csv":
+        return CsvReader(
+            place,
+            source=source,
+            dataset=dataset,
+            chunk_rows=chunk_rows,
+            required=required,
+            known=known or {},
+        )
     return _OPENERS[source.kind](place, source, dataset, chunk_rows, required)
-
-
-def _csv(
-    place: str, source: Source, dataset: Dataset, chunk_rows: int, required: frozenset[str]
-) -> Reader:
-    return CsvReader(
-        place, source=source, dataset=dataset, chunk_rows=chunk_rows, required=required
-    )
 
 
 def _xlsx(
@@ -77,7 +80,7 @@ def _sql(
     )
 
 
-_OPENERS: Final = {"csv": _csv, "xlsx": _xlsx, "sql": _sql}
+_OPENERS: Final = {"xlsx": _xlsx, "sql": _sql}
 
 
 def _resolved(location: str | None, source: Source, environment: Mapping[str, str]) -> str:

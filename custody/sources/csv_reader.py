@@ -1,13 +1,14 @@
 """Reading CSV files of any size in bounded memory, any chunk without those before it.
 
 Opening reads the file twice: once to find its encoding, once to note at which byte every chunk
-starts. A chunk then costs one seek. The file is opened once, and refused if it changes meanwhile.
+starts, unless that is known from before. A chunk then costs one seek. The file is opened once, and
+refused if it changes meanwhile.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from custody.policy.model import Dataset, Source
 from custody.rows import Chunk, RawRow
@@ -39,6 +40,7 @@ class CsvReader:
         dataset: Dataset,
         chunk_rows: int,
         required: frozenset[str],
+        known: Mapping[str, Any],
     ) -> None:
         """Open the file; see :func:`custody.sources.open_source`."""
         self._source = source
@@ -47,7 +49,10 @@ class CsvReader:
         try:
             self._state = state_of(self._file)
             with reading(source.name):
-                self._layout = _find_layout(self._file, source, dataset, chunk_rows, required)
+                if known.get("state") == list(self._state):
+                    self._layout = _same_layout(self._file, source, dataset, required, known)
+                else:
+                    self._layout = _find_layout(self._file, source, dataset, chunk_rows, required)
         except BaseException:
             self._file.close()
             raise
@@ -66,6 +71,17 @@ class CsvReader:
     def chunk_count(self) -> int:
         """How many chunks there are."""
         return len(self._layout.starts)
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """What saves reading the file through when it is opened again unchanged."""
+        return {
+            "state": list(self._state),
+            "codec": self._layout.encoding.codec,
+            "mark": self._layout.encoding.mark,
+            "starts": list(self._layout.starts),
+            "rows": self._layout.rows,
+        }
 
     def digest(self, update: Callable[[bytes], object]) -> None:
         """Feed the file's bytes to ``update``."""
@@ -116,7 +132,8 @@ class CsvReader:
 def _find_layout(
     file: BinaryIO, source: Source, dataset: Dataset, chunk_rows: int, required: frozenset[str]
 ) -> _Layout:
-    encoding, columns, start = _read_header(file, source, dataset, required)
+    possible = find_encodings(file, source.encoding, source.name)
+    encoding, columns, start = _read_header(file, source, dataset, required, possible)
     starts: list[int] = []
     rows = 0
     for record in records(file, encoding, start):
@@ -126,13 +143,32 @@ def _find_layout(
     return _Layout(encoding=encoding, columns=columns, starts=tuple(starts), rows=rows)
 
 
+def _same_layout(
+    file: BinaryIO,
+    source: Source,
+    dataset: Dataset,
+    required: frozenset[str],
+    known: Mapping[str, Any],
+) -> _Layout:
+    """Return the layout of a file that was read through before; only its header is read again."""
+    encoding = Encoding(codec=known["codec"], mark=known["mark"])
+    _, columns, _ = _read_header(file, source, dataset, required, (encoding,))
+    return _Layout(
+        encoding=encoding, columns=columns, starts=tuple(known["starts"]), rows=known["rows"]
+    )
+
+
 def _read_header(
-    file: BinaryIO, source: Source, dataset: Dataset, required: frozenset[str]
+    file: BinaryIO,
+    source: Source,
+    dataset: Dataset,
+    required: frozenset[str],
+    encodings: Sequence[Encoding],
 ) -> tuple[Encoding, ColumnMap, int]:
     """Return the encoding whose header has the expected words; the columns; the offset after it."""
     fitting = []
     failure: SourceError | None = None
-    for encoding in find_encodings(file, source.encoding, source.name):
+    for encoding in encodings:
         header = next(records(file, encoding, 0), None)
         if header is None or header.problem:
             raise SourceError("the file has no header", source.name)

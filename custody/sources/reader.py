@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from custody.errors import UsageError
 from custody.rows import Chunk
@@ -36,6 +36,13 @@ class Reader(Protocol):
     @property
     def chunk_count(self) -> int:
         """How many chunks there are."""
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """What is worth knowing when the source is opened again; fit for JSON.
+
+        Where it has a ``state``, the source was not written to as long as that is the same.
+        """
 
     def digest(self, update: Callable[[bytes], object]) -> None:
         """Feed everything the source holds to ``update``, the method of a keyed hash."""

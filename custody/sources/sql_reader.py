@@ -93,6 +93,11 @@ class SqlReader:
         """How many chunks there are."""
         return -(-self._row_count() // self._chunk_rows)
 
+    @property
+    def layout(self) -> dict[str, Any]:
+        """Nothing: a database does not say whether it is the same still."""
+        return {}
+
     def digest(self, update: Callable[[bytes], object]) -> None:
         """Feed the names of the fields and every value to ``update``, in the order of reading."""
         update("\x1f".join(self._names).encode() + b"\x1e")

@@ -15,7 +15,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from custody.policy.model import Dataset, Source
 from custody.rows import Chunk, NumericCell, RawRow, RawValue
@@ -85,6 +85,11 @@ class XlsxReader:
     def chunk_count(self) -> int:
         """How many chunks there are; the first asking reads the sheet once."""
         return -(-self._row_count() // self._chunk_rows)
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """By what the file is known to be the same still."""
+        return {"state": list(self._state)}
 
     def digest(self, update: Callable[[bytes], object]) -> None:
         """Feed the file's bytes to ``update``."""
