@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from custody.acts.batches import dataset_of
 from custody.acts.context import Actor, Custody
+from custody.acts.opening import dataset_of
 from custody.acts.recording import record
 from custody.acts.subjects import kinds_of, read_directory, references_of
 from custody.database import consents as consent_tables

@@ -12,17 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from custody.acts.batches import (
-    close_batch,
-    dataset_of,
-    facts_of,
-    open_batch_reader,
-    receipts_of,
-    require_batch,
-    require_same_content,
-)
+from custody.acts.batches import close_batch, facts_of, receipts_of, require_batch
 from custody.acts.clock import require_steady_clock
 from custody.acts.context import Actor, Custody
+from custody.acts.opening import dataset_of, open_batch_reader, require_same_content
 from custody.acts.recording import record
 from custody.acts.taking import take_chunk
 from custody.counts import add_counts, count_codes

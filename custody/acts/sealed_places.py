@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
-from custody.acts.batches import location_of
 from custody.acts.context import Custody
 from custody.acts.intake_area import read_intake
+from custody.acts.opening import location_of
 from custody.acts.quarantine import open_held
 from custody.consent import document_context
 from custody.database import batches as tables

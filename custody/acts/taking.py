@@ -4,17 +4,12 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from custody.acts.batches import (
-    count_chunks,
-    new_batch_value,
-    open_batch_reader,
-    open_reader,
-    total,
-)
+from custody.acts.batches import count_chunks, new_batch_value, total
 from custody.acts.collecting import uncollected
 from custody.acts.consents import examine_consents, ingest_consents
 from custody.acts.context import Actor, Custody
 from custody.acts.ingest import dry_receipt, ingest_chunk
+from custody.acts.opening import open_batch_reader, open_reader
 from custody.acts.sharing import share_chunks
 from custody.database.batches import Batch, ChunkReceipt
 from custody.policy.model import CONSENTS

@@ -9,8 +9,9 @@ from own_databases import Databases
 from people_house import SHELL, House, build_house, close_house
 from sqlalchemy import text
 
-from custody.acts.batches import close_batch, open_batch, open_reader, require_batch, revert_batch
+from custody.acts.batches import close_batch, open_batch, require_batch, revert_batch
 from custody.acts.context import Custody
+from custody.acts.opening import open_reader
 from custody.acts.overview import overview
 from custody.acts.quarantine import (
     expire_quarantine,

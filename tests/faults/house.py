@@ -25,10 +25,11 @@ from own_databases import (
 )
 from sqlalchemy.engine import make_url
 
-from custody.acts.batches import close_batch, open_batch, open_reader
+from custody.acts.batches import close_batch, open_batch
 from custody.acts.certify import certify_destruction, verify_absence
 from custody.acts.context import Actor, Custody
 from custody.acts.destroy import claim_plan, erase_chunk
+from custody.acts.opening import open_reader
 from custody.acts.planning import Scope, plan_destruction
 from custody.acts.setup import Places, close_custody, create_installation, open_custody
 from custody.acts.store import finish_store, store_chunk

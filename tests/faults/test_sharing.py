@@ -13,8 +13,9 @@ from sqlalchemy import text
 from story import File
 
 from custody.acts import sharing
-from custody.acts.batches import close_batch, open_batch, open_batch_reader, receipts_of
+from custody.acts.batches import close_batch, open_batch, receipts_of
 from custody.acts.context import Custody
+from custody.acts.opening import open_batch_reader
 from custody.acts.sharing import share_chunks
 from custody.acts.store import finish_store, store_chunks
 from custody.acts.taking import take_chunks

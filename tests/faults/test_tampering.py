@@ -10,7 +10,8 @@ from house import TESTER
 from sqlalchemy import text
 from tampering import KINDS, Opened, flipped, holding, rows_of, told, verdict
 
-from custody.acts.batches import location_of, require_batch
+from custody.acts.batches import require_batch
+from custody.acts.opening import location_of
 from custody.acts.quarantine import reveal_quarantine
 from custody.acts.reveal import reveal
 from custody.acts.store import store_chunk
