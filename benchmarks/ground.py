@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import psycopg
+
 from benchmarks.measure import Meter
 from custody.acts.context import Actor, Custody
 from custody.acts.sealing import seal_payloads
@@ -18,11 +20,12 @@ from custody.acts.setup import Places, close_custody, create_installation, open_
 from custody.database import customers, periods, records
 from custody.database.engine import transaction
 from custody.database.migrate import migrate
+from custody.embedded.endpoints import DATA, KEYS
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.identifiers import random_id, time_ordered_id
 from custody.keys.providers import RootPlace
 from custody.policy.load import load_policy
-from custody.policy.model import Level
+from custody.policy.model import Level, Policy
 from custody.record import ALIAS, RecordRow, to_payload
 from custody.seal import DataKey
 from custody.suites import Suite
@@ -39,11 +42,27 @@ class Ground:
     custody: Custody
     postgres: EmbeddedPostgres
     meter: Meter
+    places: Places
 
     @property
     def owner_url(self) -> str:
         """The data database as its owner, as psycopg writes it."""
         return self.postgres.endpoints.owner_url.replace("+psycopg", "")
+
+    def wal_position(self) -> int:
+        """Return how many bytes of write-ahead log there were so far."""
+        with psycopg.connect(self.owner_url) as connection:
+            asked = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
+            row = connection.execute(asked).fetchone()
+        return int(row[0]) if row else 0
+
+    def settle(self) -> None:
+        """Have the server do now what it would do at its leisure, in the midst of a measurement."""
+        for database in (DATA, KEYS):
+            admin = self.postgres.admin_conninfo(database)
+            with psycopg.connect(admin, autocommit=True) as connection:
+                connection.execute("VACUUM (ANALYZE)")
+                connection.execute("CHECKPOINT")
 
     def under(self, suite: Suite) -> Custody:
         """Return the installation under a policy that wants another suite."""
@@ -67,13 +86,33 @@ def ground() -> Iterator[Ground]:
                 root=RootPlace(key_file=home / "root.key"),
                 outbox=home / "outbox",
             )
-            policy = load_policy(Path(str(files("config") / "policy")))
+            policy = demo_policy()
             create_installation(places, policy, ACTOR, _now, synthetic=True)
             custody = open_custody(places, policy, _now)
             try:
-                yield Ground(custody=custody, postgres=postgres, meter=Meter(postgres.home.cluster))
+                yield Ground(
+                    custody=custody,
+                    postgres=postgres,
+                    meter=Meter(postgres.home.cluster),
+                    places=places,
+                )
             finally:
                 close_custody(custody)
+
+
+@contextmanager
+def open_again(places: Places) -> Iterator[Custody]:
+    """Open an installation that there is, in a process of its own."""
+    custody = open_custody(places, demo_policy(), _now)
+    try:
+        yield custody
+    finally:
+        close_custody(custody)
+
+
+def demo_policy() -> Policy:
+    """Return the demo's policy."""
+    return load_policy(Path(str(files("config") / "policy")))
 
 
 def give_keys(custody: Custody, count: int) -> list[UUID]:

@@ -1,14 +1,15 @@
 """The rows of the table: what is measured, against what, and what was to be reached."""
 
 import os
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import psycopg
 
-from benchmarks.ground import ACTOR, PERIOD, Ground, give_keys, seal_customers
+from benchmarks.ground import ACTOR, PERIOD, Ground, give_keys, ground, seal_customers
+from benchmarks.loads import loads
 from benchmarks.measure import Cost, Meter, Series
+from benchmarks.table import Row
 from custody.acts.rekey import rekey, total
 from custody.identifiers import random_id
 from custody.record import seal_context
@@ -17,30 +18,7 @@ from custody.suites import AES_256_GCM, AES_256_GCM_SIV, SM4_GCM, SUITES, Suite
 
 PLAINTEXT: Final = bytes(300)
 _ROWS: Final = "TABLE custody.records"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-        value: What was measured; higher is better, unless ``at_most``.
-        target: What was to be reached, None where nothing was set.
-    """
-
-    name: str
-    value: float
-    unit: str
-    target: float | None = None
-    at_most: bool = False
-    detail: str = ""
-
-    @property
-    def holds(self) -> bool | None:
-        """Whether the target is reached, None where there is none."""
-        if self.target is None:
-            return None
-        return self.value <= self.target if self.at_most else self.value >= self.target
+_REKEYED: Final = 100_000
 
 
 def seals(repeat: int, count: int = 20_000) -> list[Row]:
@@ -156,10 +134,11 @@ def _range(series: Series) -> str:
     return f"{low:.1f} to {high:.1f}"
 
 
-def all_of(ground: Ground, customers: int, repeat: int) -> list[Row]:
+def all_of(customers: int, repeat: int) -> list[Row]:
     """Measure everything there is a measure for."""
-    return [
-        *seals(repeat),
-        *rekeys(ground, customers, repeat),
-        *keys(ground, customers, repeat),
-    ]
+    found = [*loads(customers, repeat), *seals(repeat)]
+    with ground() as made:
+        found += rekeys(made, min(customers, _REKEYED), repeat)
+    with ground() as made:
+        found += keys(made, customers, repeat)
+    return found

@@ -1,6 +1,10 @@
 """``custody bench``: the figures of the README, measured here and now."""
 
 import json
+import os
+import platform
+import shutil
+import subprocess
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +15,7 @@ import typer
 from custody.cli.output import note, show
 
 if TYPE_CHECKING:
-    from benchmarks.rows import Row
+    from benchmarks.table import Row
 
 
 _WHOLE_FROM: Final = 1000
@@ -21,7 +25,10 @@ class What(StrEnum):
     """What can be measured."""
 
     ALL = "all"
+    INGEST = "ingest"
     SEAL = "seal"
+    READ = "read"
+    PURGE = "purge"
     KEYS = "keys"
     REKEY = "rekey"
 
@@ -34,6 +41,7 @@ def bench(
     ] = 100_000,
     repeat: Annotated[int, typer.Option(min=1, help="How often; medians are shown.")] = 3,
     to: Annotated[Path | None, typer.Option(help="A JSON file to write the figures to.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="An SVG file to draw the figures in.")] = None,
 ) -> None:
     """Measure speed on a private server of its own, side by side with what it is compared to.
 
@@ -44,22 +52,54 @@ def bench(
     document: dict[str, object] = {
         "customers": customers,
         "repeat": repeat,
+        **_circumstances(),
         "rows": [{**asdict(row), "holds": row.holds} for row in rows],
     }
     if to is not None:
         to.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    if plot is not None:
+        from benchmarks.plot import plot as drawn
+
+        plot.write_text(drawn(rows, f"custody bench {what}, {customers:,} customers"), "utf-8")
     show(document | {"rows": [_shown(row) for row in rows]}, "measured")
 
 
+def _circumstances() -> dict[str, object]:
+    """Return what the figures depend on: the code, the checks, the machine."""
+    from benchmarks.ground import demo_policy
+    from custody.embedded.binaries import major_version
+
+    return {
+        "commit": _commit(),
+        "policy": demo_policy().digest,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "postgresql": major_version(),
+    }
+
+
+def _commit() -> str:
+    """Return the commit of the checkout, ``+`` behind it where files were changed; else nothing."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    asked = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
+    return subprocess.run(asked, check=False, capture_output=True, text=True).stdout.strip()  # noqa: S603
+
+
 def _measure(what: What, customers: int, repeat: int) -> "list[Row]":
-    from benchmarks import rows
+    from benchmarks import loads, rows
     from benchmarks.ground import ground
 
-    if what is What.SEAL:
-        return rows.seals(repeat)
+    match what:
+        case What.SEAL:
+            return rows.seals(repeat)
+        case What.ALL:
+            return rows.all_of(customers, repeat)
+        case What.INGEST | What.READ | What.PURGE:
+            return loads.loads(customers, repeat)
     with ground() as made:
-        measures = {What.KEYS: rows.keys, What.REKEY: rows.rekeys, What.ALL: rows.all_of}
-        return measures[what](made, customers, repeat)
+        return {What.KEYS: rows.keys, What.REKEY: rows.rekeys}[what](made, customers, repeat)
 
 
 def _shown(row: "Row") -> dict[str, object]:

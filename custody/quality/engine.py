@@ -101,6 +101,13 @@ def run(
     return _outcomes(dataset, checks, [one.to_json_dict() for one in validated.results])
 
 
+def warm_up() -> None:
+    """Load Great Expectations now: otherwise the first chunk of a process waits for it."""
+    from great_expectations import ExpectationSuite, expectations  # noqa: F401, PLC0415
+
+    _definition()
+
+
 @cache
 def _definition() -> "BatchDefinition[Any]":
     """Return where frames are handed over; built once."""

@@ -1,11 +1,14 @@
 """The bench measures what it says: clocks of client and server, medians, and targets both ways."""
 
 import time
+from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks.measure import Cost, Meter, Series
-from benchmarks.rows import Row, seals
+from benchmarks.plot import plot
+from benchmarks.rows import seals
+from benchmarks.table import Row
 from custody.embedded.postgres import EmbeddedPostgres
 
 
@@ -60,3 +63,20 @@ def test_every_suite_is_measured() -> None:
         "seal, aes-256-gcm-siv",
         "SM4-GCM ÷ AES-256-GCM",
     ]
+
+
+def test_the_picture_has_a_bar_for_every_target_and_says_on_which_side_it_is() -> None:
+    rows = [
+        Row(name="a & b", value=20, unit="x", target=10),
+        Row(name="short", value=5, unit="x", target=10),
+        Row(name="less is better", value=5, unit="ms", target=10, at_most=True),
+        Row(name="no target", value=5, unit="x"),
+    ]
+    drawn = plot(rows, "a <title>")
+    root = ElementTree.fromstring(drawn)  # noqa: S314 - our own
+    said = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"a & b", "short", "less is better", "2.00", "0.50", "a <title>"} <= set(said)
+    assert "no target" not in said
+    bars = list(root.iter("{http://www.w3.org/2000/svg}rect"))[1:]
+    assert len({one.get("fill") for one in bars}) == 2
+    assert bars[0].get("fill") == bars[2].get("fill")
