@@ -76,7 +76,7 @@ class Coverage:
 
     Attributes:
         wanted: How many seals are as the policy wants them, of ``seals``.
-        stray: Those that are not, at most a thousand of them.
+        stray: Those that are not, as many as were to be listed.
     """
 
     suite: str
@@ -91,12 +91,16 @@ class Coverage:
         return self.seals == self.wanted
 
 
-def coverage(custody: Custody) -> Coverage:
+def coverage(custody: Custody, listed: int = MOST_LISTED) -> Coverage:
     """Count every seal by dataset, compartment, suite and generation of its key.
 
     The keys lie in another database, so a seal that moved to a fresh key between the two looks
     like one whose key is gone. Those are looked at again: what still lies there without a key is
     counted as amiss and listed.
+
+    Args:
+        custody: The installation.
+        listed: How many seals that are amiss are named at most; all are counted.
     """
     tally = _Tally(custody)
     with transaction(custody.data) as connection:
@@ -107,7 +111,7 @@ def coverage(custody: Custody) -> Coverage:
                 tally.add_place(place, owners)
     with transaction(custody.data) as connection:
         tally.look_again(connection)
-        stray = _listed(custody, connection, tally)
+        stray = _listed(custody, connection, tally, listed)
     lines = [
         CoverageLine(
             dataset=dataset,
@@ -170,7 +174,7 @@ class _Tally:
         self.counts[dataset, level, suite, generation] += seals
 
 
-def _listed(custody: Custody, connection: Connection, tally: _Tally) -> list[Stray]:
+def _listed(custody: Custody, connection: Connection, tally: _Tally, most: int) -> list[Stray]:
     """Return what is amiss by name, as far as the list goes."""
     suite, keyless = custody.suite, list(tally.keyless)
     found = [
@@ -182,10 +186,10 @@ def _listed(custody: Custody, connection: Connection, tally: _Tally) -> list[Str
             suite=_name(one.suite),
             has_key=one.has_key,
         )
-        for one in sealed.stray_seals(connection, suite, keyless, MOST_LISTED)
+        for one in sealed.stray_seals(connection, suite, keyless, most)
     ]
     for place, owners in tally.keyless_owners.items():
-        left = MOST_LISTED - len(found)
+        left = most - len(found)
         found += [
             Stray(
                 dataset=OTHER,

@@ -1,7 +1,7 @@
 """``custody coverage`` and ``rekey``: how everything is sealed, and sealing it again."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,15 +13,20 @@ if TYPE_CHECKING:
     from custody.acts.context import Custody
 
 Document = dict[str, object]
+LISTED: Final = 1000
 
 
-def coverage() -> None:
+def coverage(
+    listed: Annotated[
+        int, typer.Option("--list", min=0, help="How many seals that are amiss to name at most.")
+    ] = LISTED,
+) -> None:
     """Count every seal by dataset, compartment, suite and key generation; list what is amiss.
 
     Exit 5 where anything is not sealed as the policy wants it.
     """
     with opened(to_look=True) as custody:
-        document = coverage_document(custody)
+        document = coverage_document(custody, listed)
     show(document, "covered" if document["ok"] else "not_covered")
     if not document["ok"]:
         raise typer.Exit(EXIT_QUALITY)
@@ -41,7 +46,7 @@ def rekey(
         typer.Option("--in-clear", help="Also seal what lies there unsealed; look at it first."),
     ] = False,
     pause: Annotated[
-        int, typer.Option(min=0, help="Milliseconds to wait between chunks of 500 customers.")
+        int, typer.Option(min=0, help="Milliseconds to wait between chunks of 2,000 records.")
     ] = 0,
 ) -> None:
     """Seal again, in place and while others work, what is not under the policy's suite.
@@ -68,17 +73,18 @@ def rekey(
         raise typer.Exit(EXIT_QUALITY)
 
 
-def coverage_document(custody: "Custody") -> Document:
+def coverage_document(custody: "Custody", listed: int = LISTED) -> Document:
     """Return the coverage as a document."""
     from custody.acts.coverage import coverage as cover
 
-    found = cover(custody)
+    found = cover(custody, listed)
     return {
         "ok": found.is_whole,
         "suite": found.suite,
         "seals": found.seals,
         "wanted": found.wanted,
         "amiss": found.seals - found.wanted,
+        "listed": len(found.stray),
         "coverage": [
             {
                 "dataset": line.dataset,

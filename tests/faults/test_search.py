@@ -1,11 +1,16 @@
 """Searching by a value: coarse tags, candidates opened and compared, and no more told (T11)."""
 
+import hmac
 import json
+import random
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from math import sqrt
 from pathlib import Path
+from typing import Final
 
 import pytest
 from everything import rows_of
@@ -23,6 +28,7 @@ from custody.database.ledger import read_entries
 from custody.database.search import index_sizes
 from custody.errors import UsageError
 from custody.policy.model import EQUALITY, LAST_FOUR, UnknownNameError
+from custody.seal import encode_context
 from custody.searching import FULL_BITS, cut, fitting_bits
 
 MOBILE = "customers.6:equality"
@@ -252,3 +258,69 @@ def test_the_bits_keep_between_two_and_the_root_of_the_entries() -> None:
         assert shared <= max(sqrt(entries), 4) or kept == FULL_BITS
         assert fitting_bits(entries, kept) == kept
     assert fitting_bits(3, FULL_BITS) == fitting_bits(0, FULL_BITS) == 0
+
+
+MANY: Final = 4000
+
+
+def test_without_the_keys_a_dumped_index_says_no_more_than_was_planned(filled: Site) -> None:
+    """The attacker has the whole list of mobiles and the whole table, and none of the keys.
+
+    Each record is guessed to have the mobile whose tag, under any function the attacker can
+    compute, is the record's. The naive twin, tags without a key, is guessed as well as its bits
+    allow: one in as many as share a tag.
+    """
+    chance = random.Random(4)
+    mobiles = [f"138{number:08d}" for number in chance.sample(range(10**8), MANY)]
+    bits = fitting_bits(MANY, FULL_BITS)
+    with filled.opened() as custody:
+        tag_of = custody.keyring.tags.searches(MOBILE, bits)
+    dump = dict(enumerate(tag_of(mobile) for mobile in mobiles))
+    shared = Counter(dump.values())
+    assert 2 <= MANY / len(shared) <= sqrt(MANY), "the planned coincidences"
+    for name, function in FUNCTIONS.items():
+        right = guessed(dump, mobiles, lambda m, f=function: cut(f(m)[:2], bits), chance)
+        assert right < 10 / MANY < 1 / max(shared.values()), name
+    unkeyed = {number: cut(_plain(one)[:2], bits) for number, one in enumerate(mobiles)}
+    seen = guessed(unkeyed, mobiles, lambda m: cut(_plain(m)[:2], bits), chance)
+    assert seen > len(set(unkeyed.values())) / MANY - 0.1, "the naive twin"
+
+
+def _plain(mobile: str) -> bytes:
+    return sha256(mobile.encode()).digest()
+
+
+def _under(key: bytes) -> Callable[[str], bytes]:
+    def tag(mobile: str) -> bytes:
+        return hmac.digest(key, encode_context([MOBILE.encode(), mobile.encode()]), "sha256")
+
+    return tag
+
+
+FUNCTIONS: Final = {"no key": _plain, "an empty key": _under(b""), "zeros": _under(bytes(32))}
+
+
+def guessed(
+    dump: Mapping[int, bytes],
+    mobiles: Sequence[str],
+    function: Callable[[str], bytes],
+    chance: random.Random,
+) -> float:
+    """Return the share of records whose mobile is guessed right."""
+    by_tag: dict[bytes, list[str]] = {}
+    for mobile in mobiles:
+        by_tag.setdefault(function(mobile), []).append(mobile)
+    right = sum(
+        chance.choice(by_tag.get(tag, [""])) == mobiles[number] for number, tag in dump.items()
+    )
+    return right / len(dump)
+
+
+def test_tags_of_one_value_in_two_indexes_have_nothing_in_common(filled: Site) -> None:
+    """So that the index of last fours does not tell who shares a tag in the other."""
+    with filled.opened() as custody:
+        tags = custody.keyring.tags
+        one, other = tags.searches(MOBILE, 16), tags.searches(f"{MOBILE}-other", 16)
+        values = [f"138{number:08d}" for number in range(2000)]
+        same = sum(one(value) == other(value) for value in values)
+    assert same <= 3

@@ -1,19 +1,24 @@
 """Chunks of a batch are shared: each is done once, and what a dead process had others do."""
 
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from house import TESTER, Site
+import sharing_process
+from fingerprint import fingerprint
+from house import TESTER, Site, copied, founded
 from racing import contract, contracts_file
 from sqlalchemy import text
-from story import File
+from story import File, write_files
 
 from custody.acts import sharing
-from custody.acts.batches import close_batch, open_batch, receipts_of
+from custody.acts.batches import close_batch, open_batch, receipts_of, require_batch
 from custody.acts.context import Custody
 from custody.acts.opening import open_batch_reader
 from custody.acts.sharing import share_chunks
@@ -21,9 +26,11 @@ from custody.acts.store import finish_store, store_chunks
 from custody.acts.taking import take_chunks
 from custody.database.batches import Batch, claim_chunk
 from custody.database.engine import transaction
+from custody.embedded.postgres import EmbeddedPostgres
 from custody.errors import RefusedError
 
 PEOPLE = 24
+HERE = str(Path(__file__).parent)
 
 
 @pytest.fixture
@@ -158,3 +165,57 @@ def test_a_known_layout_saves_reading_the_file_through(
         monkeypatch.setattr(csv_reader, "find_encodings", never)
         monkeypatch.setattr(csv_reader, "_find_layout", never)
         assert rows_of(custody, batch, range(3)) == whole == list(range(1, PEOPLE + 1))
+
+
+def test_two_processes_make_the_database_that_one_makes(
+    _templates: EmbeddedPostgres,  # noqa: PT019 - it is used
+    tmp_path: Path,
+) -> None:
+    """Row for row: plaintext, states, links; random identifiers mapped to what they name."""
+    files = write_files(tmp_path / "files")
+    with founded(_templates, tmp_path) as site, copied(_templates, site, tmp_path) as other:
+        with site.opened() as custody:
+            for file in files.values():
+                batch = opened_batch(custody, file)
+                take_chunks(custody, TESTER, batch, range(batch.chunks))
+                _close_and_store(custody, batch, partial(store_all, custody, batch))
+            one = fingerprint(custody)
+        with other.opened() as custody, two_processes() as pool:
+            shared = 0
+            for file in files.values():
+                batch = opened_batch(custody, file)
+                shared += in_both(pool, other, "ingest", batch)
+                shared += _close_and_store(
+                    custody, batch, partial(in_both, pool, other, "store", batch)
+                )
+            two = fingerprint(custody)
+    assert shared > 2, "batches of which both processes did some"
+    for part in one:
+        assert two[part] == one[part], part
+
+
+def two_processes() -> ProcessPoolExecutor:
+    """Return two processes that are spawned, never forked."""
+    spawning = get_context("spawn")
+    return ProcessPoolExecutor(2, spawning, initializer=sys.path.insert, initargs=(0, HERE))
+
+
+def store_all(custody: Custody, batch: Batch) -> int:
+    return store_chunks(custody, TESTER, replace(batch, state="ingested"), range(batch.chunks))
+
+
+def _close_and_store(custody: Custody, batch: Batch, store: Callable[[], int]) -> int:
+    close_batch(custody, TESTER, batch.id)
+    if require_batch(custody, batch.id).state == "stored":  # consents are recorded at once
+        return 0
+    did = store()
+    finish_store(custody, TESTER, batch.id)
+    return did
+
+
+def in_both(pool: ProcessPoolExecutor, site: Site, stage: str, batch: Batch) -> int:
+    """Do a stage of a batch in two processes; return whether both did some."""
+    begun = [pool.submit(sharing_process.work, site, stage, batch.id) for _ in range(2)]
+    counts = [one.result(60) for one in begun]
+    assert sum(counts) == batch.chunks
+    return int(min(counts) > 0)
