@@ -1,9 +1,12 @@
 """The README's table of controls names only what is there, and both languages say the same."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+
+from benchmarks.figures import KEPT, table, written
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("README.md", "README.zh.md")
@@ -84,3 +87,17 @@ def test_both_languages_show_the_same_two_commands_and_link_each_other() -> None
     assert commands in chinese
     assert "(README.zh.md)" in english
     assert "(README.md)" in chinese
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_figures_are_those_of_the_run_that_was_kept(name: str) -> None:
+    found = json.loads(KEPT.read_text(encoding="utf-8"))
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert written(text, found, name) == text
+    assert found["commit"] and not found["commit"].endswith("+")
+    assert table({**found, "customers": 1}, name) not in text, "a check that could not fail"
+
+
+def test_a_readme_without_a_place_for_figures_is_refused() -> None:
+    with pytest.raises(ValueError, match="README"):
+        written("nothing", {}, "README.md")
