@@ -14,26 +14,24 @@ ROOT: Final = Path(__file__).parents[1]
 KEPT: Final = ROOT / "benchmarks" / "figures.json"
 _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 _WHOLE_FROM: Final = 1000
-_WORDS: Final[Mapping[str, tuple[str, str]]] = {
-    "README.md": (
-        "| measured | value | wanted | holds | |\n|---|---|---|---|---|",
-        "Commit `{commit}`, {customers:,} customers, {cores} cores, Python {python}, PostgreSQL"
-        " {postgresql}, policy `{policy:.12}`; medians of {repeat} rounds.",
-    ),
-    "README.zh.md": (
-        "| 测量项 | 结果 | 目标 | 达到 | |\n|---|---|---|---|---|",
-        "提交 `{commit}`，{customers:,} 位客户，{cores} 核，Python {python}，PostgreSQL {postgresql}，"
-        "策略 `{policy:.12}`，{repeat} 次的中位数。",
-    ),
+_RULE: Final = "|---|---|---|---|---|"
+_HEADS: Final[Mapping[str, str]] = {
+    "README.md": "| measured | value | wanted | holds | |",
+    "README.zh.md": "| 测量项 | 结果 | 目标 | 达到 | |",
+}
+_NOTES: Final[Mapping[str, str]] = {
+    "README.md": "Commit `{commit}`, {customers:,} customers, {cores} cores, Python {python},"
+    " PostgreSQL {postgresql}, policy `{policy:.12}`; medians of {repeat}.",
+    "README.zh.md": "提交 `{commit}`,{customers:,} 位客户,{cores} 核,Python {python},"
+    "PostgreSQL {postgresql},策略 `{policy:.12}`;{repeat} 次的中位数。",
 }
 _HOLDS: Final = {True: "✓", False: "✗", None: ""}
 
 
 def table(found: Mapping[str, Any], name: str) -> str:
     """Return the figures as the README of that name shows them."""
-    head, note = _WORDS[name]
-    lines = [head, *(_line(row) for row in found["rows"])]
-    return "\n".join([*lines, "", note.format(**found)])
+    lines = [_HEADS[name], _RULE, *(_line(row) for row in found["rows"])]
+    return "\n".join([*lines, "", _NOTES[name].format(**found)])
 
 
 def written(text: str, found: Mapping[str, Any], name: str) -> str:
@@ -59,7 +57,7 @@ def _line(row: Mapping[str, Any]) -> str:
 def main() -> None:
     """Write the kept figures into both READMEs."""
     found = json.loads(KEPT.read_text(encoding="utf-8"))
-    for name in _WORDS:
+    for name in _HEADS:
         path = ROOT / name
         path.write_text(written(path.read_text(encoding="utf-8"), found, name), encoding="utf-8")
 

@@ -69,7 +69,9 @@ def create_installation(
         if tables.find_installation(connection) is not None:
             raise UsageError("these databases hold an installation already")
     installation = Installation(id=random_id(), created_at=clock(), synthetic=synthetic, zone=zone)
-    keystore = create_keystore(places.keystore, installation.id, provider_for(places.root))
+    keystore = create_keystore(
+        places.keystore, installation.id, provider_for(places.root), policy.settings.suite
+    )
     custody = _assemble(places, policy, clock, installation, data, keystore)
     with transaction(data) as connection:
         tables.add_installation(connection, installation)

@@ -7,9 +7,10 @@ Format 1, JSON::
      "ending": {"kind": …, "generation": <n-1>, …},      (only while a rotation is under way)
      "entries": {"<name>": "<hex>", …}}
 
-Entry names: ``kek/<period>/<slice>/<generation>``, ``day/<kind>/<date>``, ``tag/<epoch>``,
-``search``, ``suppression``, ``content``, ``consent``, ``signing``. Each entry is wrapped by the
-root and bound to installation and name. Writers hold the advisory lock of the key database
+Entry names: ``kek/<period>/<slice>/<generation>``, ``day/<kind>/<date>``, ``consent``, ``signing``,
+and of tags ``tag/<epoch>``, ``search``, ``suppression``, ``content``, with ``/sm3`` behind them
+where the installation was created under the suite of GM/T. Each entry is wrapped by the root and
+bound to installation and name. Writers hold the advisory lock of the key database
 (:mod:`custody.keys.keyring`).
 
 Keys are destroyed by **rotation**: 1. what an earlier one left is finished; 2. the provider makes a
@@ -39,8 +40,10 @@ from custody.keys.replacing import READS
 from custody.keys.root import Root, RootProvider, RootSilentError, RootUnavailableError
 from custody.seal import KEY_BYTES, WrappingKey
 from custody.steps import reached
+from custody.suites import AES_256_GCM, Suite
 
-FIXED_ENTRIES: Final = ("tag/1", "search", "suppression", "content", "consent", "signing")
+TAG_ENTRIES: Final = ("tag/1", "search", "suppression", "content")
+OTHER_ENTRIES: Final = ("consent", "signing")
 CACHE_SECONDS: Final = 60.0
 _T = TypeVar("_T")
 
@@ -238,8 +241,16 @@ class Keystore:
         return Opened(document=document, root=root, read_at=time.monotonic())
 
 
-def create_keystore(path: Path, installation: UUID, provider: RootProvider) -> Keystore:
+def create_keystore(
+    path: Path, installation: UUID, provider: RootProvider, suite: Suite = AES_256_GCM
+) -> Keystore:
     """Make a new keystore with its root key and the entries every installation needs.
+
+    Args:
+        path: The file.
+        installation: What every entry is bound to.
+        provider: What keeps the root key.
+        suite: By whose hash the installation's tags are made, for good.
 
     Raises:
         RootUnavailableError: A root key or a keystore is there already.
@@ -250,8 +261,13 @@ def create_keystore(path: Path, installation: UUID, provider: RootProvider) -> K
     document = {"format": FORMAT, "installation": installation.hex, "root": described}
     write_document(path, {**document, "entries": {}})
     keystore = Keystore(path, provider)
-    keystore.add(FIXED_ENTRIES)
+    keystore.add((*(tag_entry(name, suite) for name in TAG_ENTRIES), *OTHER_ENTRIES))
     return keystore
+
+
+def tag_entry(name: str, suite: Suite) -> str:
+    """Return the entry under which a key of tags lies, which says by what hash they are made."""
+    return name if suite.digest.name == "sha256" else f"{name}/{suite.digest.name}"
 
 
 def _wrapped_again(name: str, before: Opened, root: Root) -> str:

@@ -1,6 +1,7 @@
 """Tags: keyed hashes under which custody finds a person or a record again without a clear value.
 
-All are HMAC (RFC 2104) over length-prefixed parts, the first of which says what kind of value
+All are HMAC (RFC 2104) with SHA-256, or with SM3 (GB/T 32905) where the installation was created
+under the suite of GM/T, over length-prefixed parts, the first of which says what kind of value
 follows. An **identity tag** is cut to 128 bits and unique; a **search tag** is cut to 16 and then
 further, by the number of entries (:mod:`custody.searching`), so that a list of candidates must be
 opened and compared; a **suppression tag** has a key of its own.
@@ -11,9 +12,10 @@ import hmac
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from custody.keys.keystore import Keystore
+from custody.keys.keystore import TAG_ENTRIES, Keystore, tag_entry
 from custody.seal import encode_context
 from custody.searching import cut
+from custody.suites import AES_256_GCM, SM4_GCM
 
 TAG_BYTES: Final = 16
 SEARCH_BYTES: Final = 2
@@ -28,11 +30,16 @@ class Tagger:
     """Computes tags under the keystore's keys; each key's inner state is prepared once."""
 
     def __init__(self, keystore: Keystore) -> None:
-        self._identity = Keyed.under(keystore.secret("tag/1"))
-        self._search = Keyed.under(keystore.secret("search"))
-        self._suppression = Keyed.under(keystore.secret("suppression"))
-        self._content_key = keystore.secret("content")
-        self._content = Keyed.under(self._content_key)
+        suite = SM4_GCM if tag_entry("search", SM4_GCM) in keystore.names else AES_256_GCM
+        self._hash = suite.digest.name
+        identity, search, suppression, content = (
+            keystore.secret(tag_entry(name, suite)) for name in TAG_ENTRIES
+        )
+        self._identity = Keyed.under(identity, self._hash)
+        self._search = Keyed.under(search, self._hash)
+        self._suppression = Keyed.under(suppression, self._hash)
+        self._content = Keyed.under(content, self._hash)
+        self._content_key = content
 
     def identities(self, reference: str, namespace: str) -> TagOf:
         """Return what tags the values of a reference; no namespace where values are global."""
@@ -65,11 +72,11 @@ class Tagger:
 
     def content_stream(self) -> "hmac.HMAC":
         """Return a running hash for content too large to hold, keyed as :meth:`content`."""
-        return hmac.new(self._content_key, digestmod=hashlib.sha256)
+        return hmac.new(self._content_key, digestmod=self._hash)
 
 
 class Keyed:
-    """HMAC-SHA-256 under one key, whose two states are kept and only copied.
+    """HMAC under one key, with SHA-256 or SM3, whose two states are kept and only copied.
 
     The library's own object makes them anew for every message or copies them in Python: three
     times the cost, and a row of a file has eight tags.
@@ -81,13 +88,13 @@ class Keyed:
         self._inner, self._outer = inner, outer
 
     @classmethod
-    def under(cls, key: bytes) -> "Keyed":
-        """Return the states under a key of at most 64 bytes."""
+    def under(cls, key: bytes, digest: str = "sha256") -> "Keyed":
+        """Return the states under a key; both hashes have blocks of 64 bytes."""
         if len(key) > _BLOCK_BYTES:
-            key = hashlib.sha256(key).digest()
+            key = hashlib.new(digest, key).digest()
         block = key.ljust(_BLOCK_BYTES, b"\0")
         inner, outer = block.translate(_INNER), block.translate(_OUTER)
-        return cls(hashlib.sha256(inner), hashlib.sha256(outer))
+        return cls(hashlib.new(digest, inner), hashlib.new(digest, outer))
 
     def after(self, *parts: str) -> "Keyed":
         """Return the same with the first parts of every message taken in."""

@@ -1,6 +1,6 @@
-"""Re-encrypting 200,000 records while four readers read; run by its own command (docs/operations.md).
+"""Re-encrypting 200,000 records while four readers read; run by a command of its own.
 
-    pytest tests/scale -n0
+pytest tests/scale -n0
 """
 
 import random

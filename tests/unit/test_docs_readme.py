@@ -94,7 +94,8 @@ def test_the_figures_are_those_of_the_run_that_was_kept(name: str) -> None:
     found = json.loads(KEPT.read_text(encoding="utf-8"))
     text = (ROOT / name).read_text(encoding="utf-8")
     assert written(text, found, name) == text
-    assert found["commit"] and not found["commit"].endswith("+")
+    assert found["commit"]
+    assert not found["commit"].endswith("+")
     assert table({**found, "customers": 1}, name) not in text, "a check that could not fail"
 
 

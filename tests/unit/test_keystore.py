@@ -22,7 +22,7 @@ from custody.keys import replacing
 from custody.keys import root as roots
 from custody.keys import token as tokens
 from custody.keys.document import EntryMissingError
-from custody.keys.keystore import FIXED_ENTRIES, Keystore, create_keystore
+from custody.keys.keystore import OTHER_ENTRIES, TAG_ENTRIES, Keystore, create_keystore
 from custody.keys.providers import RootPlace, open_keystore
 from custody.keys.root import (
     KeyFileProvider,
@@ -33,6 +33,7 @@ from custody.keys.root import (
 from custody.keys.tags import SEARCH_BYTES, TAG_BYTES, Keyed, Tagger
 from custody.keys.token import TokenPlace, TokenProvider
 from custody.seal import encode_context
+from custody.suites import AES_256_GCM, AES_256_GCM_SIV, SM4_GCM
 
 WORDS = b"a passphrase of several words"
 KEK = "kek/open/0/1"
@@ -83,8 +84,8 @@ def secrets_of(store: Keystore) -> dict[str, bytes]:
 def test_every_entry_opens_again_and_all_differ(place: Place) -> None:
     secrets = secrets_of(place.opened())
     assert secrets == secrets_of(place.opened())
-    assert secrets.keys() == set(FIXED_ENTRIES)
-    assert len(set(secrets.values())) == len(FIXED_ENTRIES)
+    assert secrets.keys() == {*TAG_ENTRIES, *OTHER_ENTRIES}
+    assert len(set(secrets.values())) == len(secrets)
     assert {len(secret) for secret in secrets.values()} == {32}
 
 
@@ -384,13 +385,27 @@ def tags(tmp_path: Path) -> Tagger:
 
 
 @pytest.mark.parametrize("length", [0, 1, 16, 32, 63, 64, 65, 131])
-def test_a_kept_state_makes_the_codes_of_rfc_2104(length: int) -> None:
+@pytest.mark.parametrize("name", ["sha256", "sm3"])
+def test_a_kept_state_makes_the_codes_of_rfc_2104(length: int, name: str) -> None:
     """The library's own HMAC, itself held to RFC 4231 in test_suites, for keys of every length."""
     key = bytes(range(length))
     for message in (b"", b"a", bytes(200)):
-        assert Keyed.under(key).digest(message) == hmac.digest(key, message, "sha256")
-    after = Keyed.under(key).after("ab", "c")
-    assert after.tag("d") == hmac.digest(key, encode_context([b"ab", b"c", b"d"]), "sha256")[:16]
+        assert Keyed.under(key, name).digest(message) == hmac.digest(key, message, name)
+    after = Keyed.under(key, name).after("ab", "c")
+    assert after.tag("d") == hmac.digest(key, encode_context([b"ab", b"c", b"d"]), name)[:16]
+
+
+def test_tags_of_the_gm_suite_are_made_by_sm3_and_of_the_others_by_sha_256(tmp_path: Path) -> None:
+    for suite, name in ((AES_256_GCM, "sha256"), (SM4_GCM, "sm3"), (AES_256_GCM_SIV, "sha256")):
+        place = tmp_path / suite.name
+        provider = KeyFileProvider(tmp_path / f"{suite.name}.key")
+        store = create_keystore(place, UUID(int=1), provider, suite)
+        found = [one for one in store.names if one.startswith("search")]
+        message = encode_context([b"kind", b"value"])
+        by_hand = hmac.digest(store.secret(found[0]), message, name)
+        assert Tagger(store).searches("kind", 16)("value") == by_hand[:SEARCH_BYTES]
+        assert Tagger(store).content_stream().name == f"hmac-{name}"
+        assert len(found) == 1
 
 
 def test_tags_are_cut_to_their_lengths(tags: Tagger) -> None:
