@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from custody.acts import batches, search, store, taking
+from custody.acts.context import Custody
 from custody.database.batches import Batch, ChunkReceipt
 from custody.identifiers import BATCH, read_id, show_id
 from tasks.artifacts import publish
@@ -52,7 +53,7 @@ def ingest_span(batch_id: str, first: int, last: int) -> int:
 
     Other processes may do the others; all are done when it returns.
     """
-    return _together("ingest", batch_id, first, last)
+    return _together("ingest", custody(), batch_id, first, last)
 
 
 @step
@@ -83,7 +84,7 @@ def store_span(batch_id: str, first: int, last: int) -> int:
 
     Other processes may do the others; all are done when it returns.
     """
-    return _together("store", batch_id, first, last)
+    return _together("store", custody(), batch_id, first, last)
 
 
 @step
@@ -101,10 +102,10 @@ def fit_search() -> int:
     return search.fit_indexes(custody(), actor())
 
 
-def _together(stage: str, batch_id: str, first: int, last: int) -> int:
+def _together(stage: str, opened: Custody, batch_id: str, first: int, last: int) -> int:
     who = actor()
     with helped(stage, who, batch_id, first, last):
-        return do_span(stage, custody(), who, batch_id, first, last)
+        return do_span(stage, opened, who, batch_id, first, last)
 
 
 def _work(batch: Batch) -> BatchWork:
