@@ -25,7 +25,7 @@ OPTIONS: Final = (
 )
 LOCAL: Final = frozenset({"127.0.0.1", "localhost", None})
 # What the browser makes up itself asks nobody.
-OWN: Final = ("data", "blob", "about", "chrome", "devtools")
+OWN: Final = ("data", "blob", "about", "chrome", "chrome-untrusted", "devtools")
 
 
 @contextmanager
