@@ -18,6 +18,7 @@ from custody.acts.context import Actor, Custody
 from custody.database.batches import Batch
 from custody.embedded.launch import end_with_parent
 from custody.identifiers import BATCH, read_id
+from tasks.border import withholding
 
 _WORTH_ROWS: Final = 40_000  # a process takes some seconds to start
 _SECONDS_TO_END: Final = 60
@@ -63,7 +64,11 @@ def helped(stage: str, actor: Actor, batch_id: str, first: int, last: int) -> It
             one.kill()
 
 
+@withholding
 def _help(stage: str, actor: Actor, batch_id: str, first: int, last: int) -> None:
-    """Do chunks in a process of its own; what it leaves undone somebody else does."""
+    """Do chunks in a process of its own; what it leaves undone somebody else does.
+
+    What it raises is printed by Python, so it is bared first.
+    """
     end_with_parent()
     do_span(stage, open_installation(), actor, batch_id, first, last)

@@ -1,6 +1,7 @@
 """Opening what a batch reads: where it lies, how it is cut, and whether it is the same still."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from custody.acts.context import Custody
@@ -39,13 +40,12 @@ def open_batch_reader(custody: Custody, batch: Batch, location: str | None = Non
     """
     layout = batch.layout or {}
     rows, known = layout.get("chunk_rows", custody.chunk_rows), layout.get("reader", {})
-    reader = _open(custody, batch.source, location or location_of(custody, batch), rows, known)
-    try:
+    place = location or location_of(custody, batch)
+    with ExitStack() as closing:
+        reader = closing.enter_context(_open(custody, batch.source, place, rows, known))
         if reader.layout.get("state") != known.get("state"):
             require_same_content(custody, batch, reader)
-    except BaseException:
-        reader.close()
-        raise
+        closing.pop_all()
     return reader
 
 

@@ -53,5 +53,6 @@ def _take_out(
         refused=receipt.refused + len(refused),
         unchanged=receipt.unchanged + len(unchanged),
         reasons=add_counts(receipt.reasons, {code: len(refused)}),
+        basis=None,  # it speaks of the rows that went too
     )
     tables.save_chunk(connection, settled)

@@ -143,13 +143,13 @@ def prepare_indexes(custody: Custody, actor: Actor, batch: Batch) -> int:
 def fit_indexes(custody: Custody, actor: Actor, coming: Mapping[str, int] | None = None) -> int:
     """Give every index that is incomplete, too fine or too coarse other tags; return how many.
 
+    Indexes that the policy has dropped stay as they are, and so does one that others write into
+    all the while: the next run comes to it.
+
     Args:
         custody: The installation.
         actor: Who has it done.
         coming: How many records are about to be added, by dataset.
-
-    Indexes that the policy has dropped stay as they are, and so does one that others write into
-    all the while: the next run comes to it.
 
     Raises:
         SealInvalidError: A record to be indexed does not open; the index stays as it is.

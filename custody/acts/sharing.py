@@ -54,7 +54,8 @@ def _done_here(
         if not tables.claim_chunk(connection, batch.id, number, stage):
             return False
         # Done by somebody who had it when the list was made.
-        if tables.chunk_states(connection, batch.id).get(number) in _STATES[stage]:
+        receipt = tables.find_chunk(connection, batch.id, number)
+        if receipt is not None and receipt.state in _STATES[stage]:
             return False
         do(number)
         return True

@@ -1,7 +1,7 @@
 """``custody coverage`` and ``rekey``: how everything is sealed, and sealing it again."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from custody.acts.context import Custody
 
 Document = dict[str, object]
-LISTED: Final = 1000
 
 
 def coverage(
     listed: Annotated[
-        int, typer.Option("--list", min=0, help="How many seals that are amiss to name at most.")
-    ] = LISTED,
+        int | None,
+        typer.Option("--list", min=0, help="How many that are amiss to name; otherwise 1,000."),
+    ] = None,
 ) -> None:
     """Count every seal by dataset, compartment, suite and key generation; list what is amiss.
 
@@ -73,11 +73,11 @@ def rekey(
         raise typer.Exit(EXIT_QUALITY)
 
 
-def coverage_document(custody: "Custody", listed: int = LISTED) -> Document:
+def coverage_document(custody: "Custody", listed: int | None = None) -> Document:
     """Return the coverage as a document."""
     from custody.acts.coverage import coverage as cover
 
-    found = cover(custody, listed)
+    found = cover(custody) if listed is None else cover(custody, listed)
     return {
         "ok": found.is_whole,
         "suite": found.suite,

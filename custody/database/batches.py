@@ -52,7 +52,7 @@ _SAVE_CHUNK = text(
     " ON CONFLICT (batch_id, chunk) DO UPDATE SET state = excluded.state, read = excluded.read,"
     " accepted = excluded.accepted, refused = excluded.refused, unchanged = excluded.unchanged,"
     " stored = excluded.stored, replaced = excluded.replaced, reasons = excluded.reasons,"
-    " warnings = excluded.warnings"
+    " warnings = excluded.warnings, basis = excluded.basis"
 )
 _ADD_INTAKE = text(
     "INSERT INTO intake (batch_id, chunk, sealed) VALUES (:b, :c, :sealed)"

@@ -5,8 +5,8 @@ own binary lists look at every element for its type. These say what they hold.
 """
 
 import struct
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
@@ -17,7 +17,7 @@ _HEAD: Final = struct.Struct(">iiIii")  # dimensions, whether there are NULLs, t
 _EMPTY: Final = struct.Struct(">iiI")
 _NULL: Final = struct.pack(">i", -1)
 _UUID_HEAD: Final = struct.pack(">i", 16)
-_INT_HEAD: Final = 4
+_INT_BYTES: Final = 4
 _UUID, _BYTEA, _INT4, _TEXT = 2950, 17, 23, 25
 _UUIDS, _BYTEAS, _INT4S, _TEXTS = 2951, 1001, 1007, 1009
 
@@ -42,67 +42,48 @@ class Texts(list[str]):
     """A ``text[]`` on its way into the database."""
 
 
-class _ArrayDumper(Dumper):
-    """Writes a one-dimensional array whose elements are encoded by a subclass."""
+def _register(
+    kind: type, array: int, element: int, parts: Callable[[Any], Iterable[bytes]]
+) -> None:
+    """Have psycopg write a kind of list as an array.
 
-    format = Format.BINARY
-    element: int
+    Args:
+        kind: The kind of list.
+        array: The array's type.
+        element: The elements' type.
+        parts: Returns every element of such a list with its length before it.
+    """
 
-    def dump(self, obj: list[object]) -> bytes:
-        """Return the array as PostgreSQL reads it."""
-        if not obj:
-            return _EMPTY.pack(0, 0, self.element)
-        head = _HEAD.pack(1, int(None in obj), self.element, len(obj), 1)
-        return head + b"".join(self.parts(obj))
+    class ArrayDumper(Dumper):
+        format, oid = Format.BINARY, array
 
-    def parts(self, obj: list[object]) -> Iterable[bytes]:
-        """Return every element with its length before it."""
-        raise NotImplementedError
+        def dump(self, obj: list[Any]) -> bytes:
+            """Return the array as PostgreSQL reads it."""
+            if not obj:
+                return _EMPTY.pack(0, 0, element)
+            head = _HEAD.pack(1, int(None in obj), element, len(obj), 1)
+            return head + b"".join(parts(obj))
 
-
-class _BlobsDumper(_ArrayDumper):
-    oid, element = _BYTEAS, _BYTEA
-
-    def parts(self, obj: list[object]) -> Iterable[bytes]:
-        return [
-            _NULL if one is None else len(one).to_bytes(4, "big") + one  # type: ignore[arg-type, operator]
-            for one in obj
-        ]
+    psycopg.adapters.register_dumper(kind, ArrayDumper)
 
 
-class _UuidsDumper(_ArrayDumper):
-    oid, element = _UUIDS, _UUID
-
-    def parts(self, obj: list[object]) -> Iterable[bytes]:
-        return [_UUID_HEAD + one.bytes for one in obj]  # type: ignore[attr-defined]
+def _blobs(values: Blobs) -> Iterable[bytes]:
+    return [_NULL if one is None else len(one).to_bytes(4, "big") + one for one in values]
 
 
-class _BareUuidsDumper(_ArrayDumper):
-    oid, element = _UUIDS, _UUID
-
-    def parts(self, obj: list[object]) -> Iterable[bytes]:
-        return [_UUID_HEAD + one for one in obj]  # type: ignore[operator]
+def _ints(values: Ints) -> Iterable[bytes]:
+    pairs = [part for one in values for part in (_INT_BYTES, one)]
+    return (struct.pack(f">{len(pairs)}i", *pairs),)
 
 
-class _IntsDumper(_ArrayDumper):
-    oid, element = _INT4S, _INT4
-
-    def parts(self, obj: list[object]) -> Iterable[bytes]:
-        pairs = [part for one in obj for part in (_INT_HEAD, one)]
-        return (struct.pack(f">{len(pairs)}i", *pairs),)
+def _texts(values: Texts) -> Iterable[bytes]:
+    encoded = {one: one.encode() for one in set(values)}
+    whole = {one: len(data).to_bytes(4, "big") + data for one, data in encoded.items()}
+    return [whole[one] for one in values]
 
 
-class _TextsDumper(_ArrayDumper):
-    oid, element = _TEXTS, _TEXT
-
-    def parts(self, obj: list[object]) -> Iterable[bytes]:
-        encoded = {one: one.encode() for one in set(obj)}  # type: ignore[attr-defined]
-        whole = {one: len(data).to_bytes(4, "big") + data for one, data in encoded.items()}
-        return [whole[one] for one in obj]
-
-
-psycopg.adapters.register_dumper(Blobs, _BlobsDumper)
-psycopg.adapters.register_dumper(Uuids, _UuidsDumper)
-psycopg.adapters.register_dumper(BareUuids, _BareUuidsDumper)
-psycopg.adapters.register_dumper(Ints, _IntsDumper)
-psycopg.adapters.register_dumper(Texts, _TextsDumper)
+_register(Blobs, _BYTEAS, _BYTEA, _blobs)
+_register(Uuids, _UUIDS, _UUID, lambda values: [_UUID_HEAD + one.bytes for one in values])
+_register(BareUuids, _UUIDS, _UUID, lambda values: [_UUID_HEAD + one for one in values])
+_register(Ints, _INT4S, _INT4, _ints)
+_register(Texts, _TEXTS, _TEXT, _texts)

@@ -29,11 +29,10 @@ from custody.acts.batches import close_batch, open_batch
 from custody.acts.certify import certify_destruction, verify_absence
 from custody.acts.context import Actor, Custody
 from custody.acts.destroy import claim_plan, erase_chunk
-from custody.acts.opening import open_reader
 from custody.acts.planning import Scope, plan_destruction
 from custody.acts.setup import Places, close_custody, create_installation, open_custody
-from custody.acts.store import finish_store, store_chunk
-from custody.acts.taking import take_chunk
+from custody.acts.store import finish_store, store_chunks
+from custody.acts.taking import take_chunks
 from custody.database.batches import Batch
 from custody.database.plans import Certificate, Plan
 from custody.embedded.postgres import EmbeddedPostgres
@@ -146,17 +145,14 @@ def _name(url: str) -> str:
 def take_in(custody: Custody, source: str, path: Path) -> Batch:
     """Ingest a file to its end; safe to run again."""
     batch = open_batch(custody, TESTER, source, str(path))
-    with open_reader(custody, source, str(path)) as reader:
-        for chunk in reader.chunks():
-            take_chunk(custody, TESTER, batch, chunk)
+    take_chunks(custody, TESTER, batch, range(batch.chunks), str(path))
     close_batch(custody, TESTER, batch.id)
     return batch
 
 
 def put_away(custody: Custody, batch: Batch) -> None:
     """Store an ingested batch to its end; safe to run again."""
-    for number in range(batch.chunks):
-        store_chunk(custody, TESTER, batch.id, number)
+    store_chunks(custody, TESTER, batch, range(batch.chunks))
     finish_store(custody, TESTER, batch.id)
 
 

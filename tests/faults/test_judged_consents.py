@@ -170,3 +170,20 @@ def test_a_mark_tells_any_change(site: Site, tmp_path: Path) -> None:
             seen.append(mark())
         assert len(set(seen)) == 3
         assert mark() == seen[-1]
+
+
+def test_where_rows_left_a_chunk_they_are_judged_again(
+    site: Site, tmp_path: Path, judgements: list[int]
+) -> None:
+    """What was said of the chunk speaks of a row that a repeat in another chunk took out."""
+    with site.opened(chunk_rows=2) as custody:
+        given(custody, tmp_path, [row for index in SOME for row in consents(index)])
+        rows = [customer(index) for index in (0, 1, 2, 0)]
+        file = write_file(tmp_path / "p.csv", CUSTOMERS, rows)
+        batch = take_in(custody, CUSTOMERS, file.path)
+        first, second = receipts_of(custody, batch.id)
+        assert first.basis is not None
+        assert (second.accepted, second.unchanged, second.basis) == (1, 1, None)
+        put_away(custody, batch)
+        assert sum(one.stored for one in receipts_of(custody, batch.id)) == 3
+    assert judgements == [1]

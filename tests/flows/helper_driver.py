@@ -12,6 +12,7 @@ from custody.acts.context import Actor
 from custody.identifiers import BATCH, show_id
 from tasks import helpers
 
+SECRET = "王小明 13812345678"
 WHO = Actor(how="os-user", name="tester")
 
 
@@ -38,11 +39,17 @@ def main(path: Path, how: str) -> None:
     print(json.dumps({**told, "left": len(active_children())}))  # noqa: T201
 
 
+def _leak(*_: object) -> int:
+    raise ValueError(SECRET)
+
+
 def _fail_once(begun: bool) -> None:  # noqa: FBT001 - whether it is time
     time.sleep(0.05)
     if begun:
         raise LookupError
 
 
+if __name__ == "__mp_main__" and sys.argv[2] == "leak":  # in a helper: it is to fail
+    helpers.do_span = _leak
 if __name__ == "__main__":
     main(Path(sys.argv[1]), sys.argv[2])

@@ -58,7 +58,7 @@ def driven(environment: dict[str, str], folder: Path, how: str, first: int) -> d
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    return {**told, "stderr": done.stderr}
 
 
 def test_a_helper_does_some_of_it(environment: dict[str, str], tmp_path: Path) -> None:
@@ -74,3 +74,14 @@ def test_where_the_step_fails_its_helpers_end(environment: dict[str, str], tmp_p
     assert told["failed"]
     assert (told["helpers"], told["left"]) == (1, 0)
     assert 0 < told["done"] < told["chunks"]
+
+
+def test_a_helper_that_fails_says_nothing_of_a_customer_and_is_done_without(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    told = driven(environment, tmp_path, "leak", 2 * ROWS)
+    assert told["here"] == told["done"] == told["chunks"]
+    assert "its message is withheld" in told["stderr"]
+    assert "ValueError" in told["stderr"]
+    for part in ("王小明", "13812345678"):
+        assert part not in told["stderr"]
