@@ -66,6 +66,16 @@ def loads(customers: int, repeat: int) -> list[Row]:
     return [*_load_rows(found), *_worker_rows(found), *_later_rows(found)]
 
 
+def later(repeat: int) -> list[Row]:
+    """Measure reading and purging alone, on a few customers, so many times."""
+    found = _Found()
+    for _ in range(repeat):
+        with ground() as made, tempfile.TemporaryDirectory(prefix="cus-bench-") as folder:
+            legacy.give_consents(made, 0, _PURGED)
+            _read_and_purge(made, Path(folder), 0, found)
+    return _later_rows(found)
+
+
 def _round(made: Ground, folder: Path, customers: int, found: _Found, *, last: bool) -> None:
     found.add("plain", _per_row(peers.plain_copy(made, customers), customers))
     known = customers + (1 + 2 + 4) * _SHARED + _PURGED
@@ -90,9 +100,13 @@ def _round(made: Ground, folder: Path, customers: int, found: _Found, *, last: b
     found.add("utils", _per_row(peers.sqlalchemy_utils(made, _PEERS), _PEERS))
     if last and (cost := peers.pgcrypto(made, _SLOW_PEERS)):
         found.add("pgcrypto", _per_row(cost, _SLOW_PEERS))
+    _read_and_purge(made, folder, first, found)
+
+
+def _read_and_purge(made: Ground, folder: Path, first: int, found: _Found) -> None:
+    batch_id, _, _ = _load(made, folder, first, _PURGED, 1)
     _read(made, found)
-    small, _, _ = _load(made, folder, first, _PURGED, 1)
-    _purge(made, small, found)
+    _purge(made, batch_id, found)
 
 
 def _load(
