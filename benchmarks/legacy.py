@@ -17,9 +17,13 @@ from uuid import UUID, uuid4
 import psycopg
 
 from benchmarks.ground import Ground
+from custody.acts.subjects import reference_name
 from custody.demo.people import Person, World, make_person
 from custody.demo.rows import CUSTOMER_COLUMNS, Row, customer_row
 from custody.identifiers import random_id
+from custody.keys.keystore import FIRST_EPOCH
+from custody.keys.references import FIRST_GENERATION
+from custody.randomness import Pool
 
 SOURCE: Final = "legacy_customers"
 CONSENT_SOURCE_NAMESPACE: Final = "legacy"
@@ -62,7 +66,11 @@ def give_consents(ground: Ground, first: int, count: int) -> None:
 
 def _give(ground: Ground, some: list[Person]) -> None:
     custody = ground.custody
-    at, tags = custody.now(), custody.keyring.tags
+    at, randomness = custody.now(), Pool()
+    now = custody.keyring.tags.epochs(FIRST_EPOCH).now
+    tag_of = now.references("customer_no", CONSENT_SOURCE_NAMESPACE)
+    name = reference_name("customer_no", CONSENT_SOURCE_NAMESPACE)
+    kek = custody.keyring.references.of(FIRST_GENERATION)
     known = [(random_id(), person) for person in some]
     with psycopg.connect(ground.owner_url) as connection:
         _copy(
@@ -73,17 +81,19 @@ def _give(ground: Ground, some: list[Person]) -> None:
         )
         _copy(
             connection,
-            "COPY custody.identity_tags (tag, customer_id, reference, single, suppression, epoch)"
+            "COPY custody.identity_tags (tag, customer_id, reference, single, sealed,"
+            " epoch, generation)"
             " FROM STDIN (FORMAT BINARY)",
-            ["bytea", "uuid", "text", "bool", "bytea", "int2"],
+            ["bytea", "uuid", "text", "bool", "bytea", "int4", "int4"],
             (
                 (
-                    tags.identity("customer_no", CONSENT_SOURCE_NAMESPACE, person.customer_no),
+                    tag_of(person.customer_no),
                     one,
-                    f"{CONSENT_SOURCE_NAMESPACE}:customer_no",
+                    name,
                     True,
-                    tags.suppression("customer_no", CONSENT_SOURCE_NAMESPACE, person.customer_no),
-                    1,
+                    kek.seal(one, name, person.customer_no, custody.suite, randomness),
+                    FIRST_EPOCH,
+                    kek.generation,
                 )
                 for one, person in known
             ),

@@ -19,12 +19,14 @@ class Kind(msgspec.Struct, frozen=True):
     Attributes:
         name: Its name, with the namespace before it where it is unique only there.
         single: Whether one customer has one value of it.
+        before: How they were tagged in the epoch that is ending, if one is.
     """
 
     name: str
     single: bool
     identity: Callable[[str], bytes]
     suppression: Callable[[str], bytes]
+    before: Callable[[str], bytes] | None = None
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -49,6 +51,11 @@ class Reference(msgspec.Struct, frozen=True):
         return self.kind.single
 
     @property
+    def tag_before(self) -> bytes | None:
+        """The tag of the epoch that is ending, None where none is."""
+        return self.kind.before(self.value) if self.kind.before else None
+
+    @property
     def suppression_tag(self) -> bytes:
         """The tag that outlives an erasure; made when it is asked for, for few rows need it."""
         return self.kind.suppression(self.value)
@@ -70,11 +77,13 @@ class Directory:
     """The identity tags relevant to a chunk, growing as its rows bring new ones.
 
     Attributes:
+        epoch: Of which epoch the tags are; those known under an earlier one are here as of this.
         by_tag: Whose each known tag is.
         singles: The one tag of each single-valued reference of a customer.
         learnt: The tags that this chunk adds, in order.
     """
 
+    epoch: int
     by_tag: dict[bytes, UUID]
     singles: dict[tuple[UUID, str], bytes]
     learnt: list[tuple[UUID, Reference]] = field(default_factory=list)

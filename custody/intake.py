@@ -16,13 +16,11 @@ class IntakeRow(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     Attributes:
         number: Its place among the source's data rows, from 1.
         values: The necessary fields by number, as payload primitives.
-        record_tag: The tag of the record's own key.
         content_tag: The tag of its content.
     """
 
     number: int
     values: dict[int, str | int]
-    record_tag: bytes
     content_tag: bytes
 
 

@@ -6,9 +6,9 @@ from typing import Final
 from uuid import UUID
 
 from custody.acts import coverage as covering
-from custody.acts import period_end, turning
+from custody.acts import period_end, retagging, turning
 from custody.acts import rekey as rekeying
-from custody.acts.rekey_places import rekey_places
+from custody.acts.rekey_places import rekey_places, rekey_references
 from custody.identifiers import CUSTOMER, read_id, show_id
 from custody.suites import suite_named
 from tasks.artifacts import publish
@@ -25,12 +25,29 @@ class KeysReceipt:
     Attributes:
         buckets: How many buckets turned, or are closed.
         keys: How many data keys were wrapped anew, or deleted.
+        references: How many references beside identity tags were sealed anew.
         destroyed: How many key-encryption keys were destroyed.
     """
 
     buckets: int = 0
     keys: int = 0
+    references: int = 0
     destroyed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagsReceipt:
+    """What making identity tags anew came to.
+
+    Attributes:
+        epoch: The epoch of all tags now.
+        references: How many identity tags were made anew.
+        records: How many records' own tags were made anew.
+    """
+
+    epoch: int
+    references: int
+    records: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +80,24 @@ def turn_keys(everything: bool = False) -> KeysReceipt:  # noqa: FBT001, FBT002 
     done = turning.turn_keys(custody(), actor(), everything=everything)
     receipt = KeysReceipt()
     if done is not None:
-        receipt = KeysReceipt(buckets=done.buckets, keys=done.keys, destroyed=done.destroyed)
+        receipt = KeysReceipt(
+            buckets=done.buckets,
+            keys=done.keys,
+            references=done.references,
+            destroyed=done.destroyed,
+        )
     publish("turn", "all" if everything else "deleted", asdict(receipt), {})
+    return receipt
+
+
+@step
+def renew_tags(only_if_due: bool = False) -> TagsReceipt | None:  # noqa: FBT001, FBT002 - a flow's parameter
+    """Make every identity tag anew under the next key; None where the year is not over yet."""
+    if only_if_due and not retagging.tag_standing(custody()).due:
+        return None
+    done = retagging.renew_tags(custody(), actor())
+    receipt = TagsReceipt(epoch=done.epoch, references=done.references, records=done.records)
+    publish("retag", str(done.epoch), asdict(receipt), {})
     return receipt
 
 
@@ -99,7 +132,7 @@ def rekey_span(after: str, pause_ms: int) -> RekeySpan:
 @step
 def rekey_others() -> int:
     """Seal again what is no record's, and return how many seals there were."""
-    return sum(rekey_places(custody(), actor()))
+    return sum(rekey_places(custody(), actor())) + sum(rekey_references(custody(), actor()))
 
 
 @step

@@ -14,7 +14,7 @@ from custody.acts.planning import require_plan
 from custody.acts.recording import record
 from custody.canonical import canonical, parse_canonical
 from custody.counts import add_counts
-from custody.database import customers, endings, plans
+from custody.database import endings, identities, plans
 from custody.database.engine import transaction
 from custody.database.plans import Certificate
 from custody.destruction import (
@@ -113,7 +113,7 @@ def _look_back(connection: Connection, shown: str, plan_id: UUID) -> dict[str, i
             looked_for[place] += len(gone)
         after = page[-1].record_id
     ended = plans.identities_ended(connection, plan_id)
-    remaining = customers.count_tags(connection, ended)
+    remaining = identities.count_tags(connection, ended)
     if remaining:
         raise DestructionFailedError(shown, "identity tags", remaining)
     return {**looked_for, "identities": len(ended)}

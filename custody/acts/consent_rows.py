@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from custody.acts.context import Custody
 from custody.acts.subjects import (
     ChangedMeanwhileError,
+    epochs_of,
     generations_of,
     kinds_of,
     read_directory,
@@ -74,11 +75,12 @@ def draft_consents(
     dataset = consents_dataset(custody.policy)
     normalised = normalise_rows(dataset, chunk.rows, custody.zone)
     verdict = check_chunk(dataset, consent_scope(dataset), normalised, today=custody.today())
-    kinds = kinds_of(custody, dataset, batch.namespace)
+    epochs = epochs_of(custody, connection)
+    kinds = kinds_of(custody, epochs, dataset, batch.namespace)
     rows = [_row(custody, dataset, batch, kinds, one, verdict) for one in normalised]
     known = consent_tables.known_rows(connection, {row.row_tag for row in rows})
     fresh = list({row.row_tag: row for row in rows if row.row_tag not in known}.values())
-    directory = read_directory(connection, [row.references for row in fresh])
+    directory = read_directory(connection, epochs, [row.references for row in fresh])
     tags = {one.suppression_tag for row in fresh for one in row.references}
     erased = customers.suppressed(connection, tags, custody.today())
     new_customers: set[UUID] = set()

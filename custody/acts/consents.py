@@ -27,10 +27,8 @@ from custody.acts.recording import record
 from custody.acts.store import again_if_changed
 from custody.acts.subjects import (
     ChangedMeanwhileError,
-    kinds_of,
+    find_subject,
     lift_suppressions,
-    read_directory,
-    references_of,
     write_learnt,
 )
 from custody.consent import Consent, document_context
@@ -177,8 +175,7 @@ def _known_customer(custody: Custody, batch: Batch, chunk: Chunk) -> UUID:
     dataset = consents_dataset(custody.policy)
     row = normalise_rows(dataset, chunk.rows, custody.zone)[0]
     with transaction(custody.data) as connection:
-        references = references_of(kinds_of(custody, dataset, batch.namespace), sound_values(row))
-        found = read_directory(connection, [references]).find(references)
+        found = find_subject(custody, connection, dataset, batch.namespace, sound_values(row))
     if found is None:
         raise ChangedMeanwhileError
     return found
@@ -196,7 +193,7 @@ def _write(
     if any(state != "active" for _, state in locked.values()):
         raise ChangedMeanwhileError
     customers.add_customers(connection, draft.new_customers, custody.now())
-    write_learnt(connection, draft.directory)
+    write_learnt(custody, connection, draft.directory)
     lift_suppressions(connection, draft.directory)
     new = [_consent(custody, batch, row, customer, keys) for row, customer in draft.accepted]
     if new:
@@ -259,7 +256,6 @@ def _refused(custody: Custody, row: ConsentRow) -> RefusedRow:
     kept = IntakeRow(
         number=row.number,
         values=to_payload(dataset, row.values),
-        record_tag=b"",
         content_tag=row.row_tag,
     )
     keep_values = "subject_suppressed" not in row.codes

@@ -9,8 +9,10 @@ from sqlalchemy import Connection
 
 from custody.acts.context import Custody
 from custody.acts.place_keys import owners_with_key
-from custody.database import sealed
+from custody.acts.references import REFERENCE
+from custody.database import identities, sealed
 from custody.database.engine import transaction
+from custody.database.identities import ReferenceCount
 from custody.database.sealed import SealCount
 from custody.database.sealed_places import (
     DOCUMENT,
@@ -19,7 +21,8 @@ from custody.database.sealed_places import (
     place_counts,
     stray_in,
 )
-from custody.identifiers import BATCH, CONSENT, RECORD, show_id
+from custody.identifiers import BATCH, CONSENT, CUSTOMER, RECORD, show_id
+from custody.keys.references import reference_entry
 from custody.suites import SUITES
 
 if TYPE_CHECKING:
@@ -37,8 +40,8 @@ class CoverageLine:
 
     Attributes:
         suite: The suite's name; ``none`` for what is not sealed under its record's key.
-        generation: The generation of the bucket's key-encryption key, 1 where keys have but one
-            (consents, days of batches); 0 where there is no key.
+        generation: The generation of the bucket's or the references' key-encryption key, 1 where
+            keys have but one (consents, days of batches); 0 where there is no key.
         wanted: Whether the policy wants it so.
     """
 
@@ -57,7 +60,7 @@ class Stray:
     Attributes:
         dataset: The record's dataset; ``-`` for what is no record's.
         place: The compartment, or the other place.
-        reference: The record, consent or batch, as it is shown outside.
+        reference: The record, consent, batch or customer, as it is shown outside.
         number: The chunk or row of a batch.
         has_key: Whether the key it lies under is there; without one it never opens again.
     """
@@ -111,6 +114,7 @@ def coverage(custody: Custody, listed: int = MOST_LISTED) -> Coverage:
                 tally.add_place(place, owners)
     with transaction(custody.data) as connection:
         tally.look_again(connection)
+        tally.add_references(identities.count_seals(connection))
         stray = _listed(custody, connection, tally, listed)
     lines = [
         CoverageLine(
@@ -140,6 +144,7 @@ class _Tally:
         self.counts: Counter[tuple[str, str, int, int]] = Counter()
         self.keyless: set[UUID] = set()
         self.keyless_owners: dict[str, set[UUID]] = {place: set() for place in PLACES}
+        self.keyless_generations: set[int] = set()
 
     def add_records(self, page: Sequence[SealCount]) -> None:
         """Count seals of records, apart from those whose key is not there."""
@@ -158,6 +163,15 @@ class _Tally:
                 self._add(OTHER, place, one.suite, ONLY_GENERATION, one.seals)
             else:
                 self.keyless_owners[place].add(one.owner)
+
+    def add_references(self, counts: Sequence[ReferenceCount]) -> None:
+        """Count the references beside identity tags; their generation says which key is theirs."""
+        names = self._custody.keyring.keystore.names
+        for one in counts:
+            has_key = reference_entry(one.generation) in names
+            self._add(OTHER, REFERENCE, one.suite, one.generation if has_key else 0, one.seals)
+            if not has_key:
+                self.keyless_generations.add(one.generation)
 
     def look_again(self, connection: Connection) -> None:
         """Count what still lies where there was no key."""
@@ -201,7 +215,18 @@ def _listed(custody: Custody, connection: Connection, tally: _Tally, most: int) 
             )
             for one in stray_in(connection, place, suite, left, keyless=owners)
         ]
-    return found
+    keyless_generations, left = tally.keyless_generations, most - len(found)
+    return found + [
+        Stray(
+            dataset=OTHER,
+            place=REFERENCE,
+            reference=show_id(CUSTOMER, one.customer_id),
+            number=0,
+            suite=_name(one.suite),
+            has_key=one.generation not in keyless_generations,
+        )
+        for one in identities.stray_references(connection, suite, keyless_generations, left)
+    ]
 
 
 def _name(suite: int) -> str:

@@ -21,13 +21,13 @@ from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
 from custody.acts.planning import end_of, require_plan, scope_of, select_due
 from custody.acts.recording import record
-from custody.acts.subjects import ChangedMeanwhileError
+from custody.acts.subjects import ChangedMeanwhileError, suppression_tags
 from custody.acts.vote import require_approval
 from custody.consent import withdrawn_purposes
 from custody.counts import count_codes
 from custody.database import consents as consent_tables
 from custody.database import customers as customer_tables
-from custody.database import endings, plans, records
+from custody.database import endings, identities, plans, records
 from custody.database.due import DueRecord
 from custody.database.engine import transaction
 from custody.database.holds import Hold, holds_on
@@ -158,7 +158,7 @@ def _erase(
     )
     if records.delete_records(connection, going) != len(going):
         raise ChangedMeanwhileError
-    ended = _end_identities(custody, connection, waiting)
+    ended, unreadable = _end_identities(custody, connection, waiting)
     customer_tables.raise_generations(
         connection, {one.customer_id for one in gone} - set(ended), "active"
     )
@@ -169,6 +169,7 @@ def _erase(
         "outcomes": count_codes([outcome] for outcome in outcomes.values()),
         "keys_to_end": len(doomed),
         "identities_ended": len(ended),
+        "not_suppressed": unreadable,
     }
     record(connection, custody, actor, "record:data:deleted", facts)
 
@@ -221,16 +222,22 @@ def _has_lost_basis(row: RecordRow, withdrawn: Mapping[str, datetime]) -> bool:
 
 def _end_identities(
     custody: Custody, connection: Connection, customers: Iterable[UUID]
-) -> list[UUID]:
-    """End the identity of customers with nothing left, and remember that they were erased."""
+) -> tuple[list[UUID], int]:
+    """End the identity of customers with nothing left, and remember that they were erased.
+
+    Returns:
+        Who they are, and how many of their references do not open and so are not remembered.
+    """
     ended = customer_tables.customers_with_nothing(connection, customers, custody.now())
-    if ended:
-        suppressions = customer_tables.delete_tags(connection, ended)
-        years = custody.policy.settings.suppression_years
-        until = custody.today() + timedelta(days=_DAYS_A_YEAR * years)
-        customer_tables.suppress(connection, suppressions, custody.now(), until)
-        customer_tables.raise_generations(connection, ended, "erased")
-    return ended
+    if not ended:
+        return [], 0
+    references = identities.delete_tags(connection, ended)
+    suppressions, unreadable = suppression_tags(custody, references)
+    years = custody.policy.settings.suppression_years
+    until = custody.today() + timedelta(days=_DAYS_A_YEAR * years)
+    customer_tables.suppress(connection, suppressions, custody.now(), until)
+    customer_tables.raise_generations(connection, ended, "erased")
+    return ended, unreadable
 
 
 def _receipt(

@@ -20,6 +20,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """One row as it will be written."""
 
     row: IntakeRow
+    record_tag: bytes
     customer_id: UUID
     record_id: UUID
     version: int

@@ -16,11 +16,14 @@ from custody.acts.context import Custody
 from custody.acts.draft import Draft, Planned
 from custody.acts.sealing import new_alias, open_present
 from custody.acts.subjects import (
+    epochs_of,
     generations_of,
     is_suppressed,
     kinds_of,
     read_directory,
     read_suppressed,
+    record_key_of,
+    record_tags,
     references_of,
 )
 from custody.classification import Classifier, RowClassification
@@ -33,6 +36,7 @@ from custody.database.records import RecordKey
 from custody.identifiers import random_id, time_ordered_ids
 from custody.identity import Directory, IdentityConflictError, Reference
 from custody.intake import IntakeRow
+from custody.keys.tags import Epochs
 from custody.policy.model import Dataset, Level, Retention
 from custody.randomness import Pool
 from custody.record import ALIAS, Payload, PayloadReader, Value
@@ -87,16 +91,23 @@ def draft_chunk(
     ground = Ground(custody, dataset, custody.policy.purpose(batch.purpose))
     retention = custody.policy.scope(batch.purpose, batch.dataset).retention
     started_by = frozenset(filter(None, [retention.start_field]))
-    reader = PayloadReader(dataset, ground.typed_fields | started_by)
-    kinds = kinds_of(custody, dataset, batch.namespace)
+    reader = PayloadReader(dataset, ground.typed_fields | started_by | {*dataset.record_key})
+    epochs = epochs_of(custody, connection)
+    kinds = kinds_of(custody, epochs, dataset, batch.namespace)
     values = [reader.read(row.values) for row in rows]
     references = [references_of(kinds, one) for one in values]
-    desk = _set_out(custody, connection, batch, ground, rows, references, judged)
+    tags = record_tags(epochs, dataset.name, batch.purpose, batch.namespace)
+    tagged = [tags.tagged(record_key_of(dataset, one)) for one in values]
+    stored = tags.stored(connection, tagged)
+    desk = _set_out(custody, connection, epochs, batch, ground, stored, references, judged)
     planned: list[Planned] = []
     refused: list[tuple[IntakeRow, tuple[str, ...]]] = []
     unchanged = 0
-    for row, held, named in zip(rows, values, references, strict=True):
-        known = desk.stored.get(row.record_tag)
+    for row, held, named, own in zip(rows, values, references, tagged, strict=True):
+        if own is None:  # the policy names records otherwise since
+            refused.append((row, ("required_missing",)))
+            continue
+        known = desk.stored.get(own.tag)
         if known is not None and known.content_tag == row.content_tag:
             unchanged += 1
             continue
@@ -104,7 +115,7 @@ def draft_chunk(
         if customer is None:
             refused.append((row, codes))
         else:
-            planned.append(_plan(desk, row, held, customer, known))
+            planned.append(_plan(desk, row, own.tag, held, customer, known))
     concerned = {one.customer_id for one in planned} - desk.new_customers
     return Draft(
         planned=tuple(planned),
@@ -122,14 +133,15 @@ def draft_chunk(
 def _set_out(  # noqa: PLR0913 - what a desk is made of
     custody: Custody,
     connection: Connection,
+    epochs: Epochs,
     batch: Batch,
     ground: Ground,
-    rows: Sequence[IntakeRow],
+    stored: Mapping[bytes, RecordKey],
     references: Sequence[Sequence[Reference]],
     judged: JudgedBasis | None,
 ) -> _Desk:
     dataset = custody.policy.dataset(batch.dataset)
-    directory = read_directory(connection, references)
+    directory = read_directory(connection, epochs, references)
     known = set(directory.by_tag.values())
     # Before all that a raised generation announces: what is read later is at least as new.
     generations = generations_of(connection, known)
@@ -149,7 +161,7 @@ def _set_out(  # noqa: PLR0913 - what a desk is made of
         ground=ground,
         directory=directory,
         generations=generations,
-        stored=records.record_keys(connection, {row.record_tag for row in rows}),
+        stored=stored,
         consents_mark=mark,
         consents=None if given is None else given.given,
         held=held,
@@ -216,6 +228,7 @@ def _against_replacing(desk: _Desk, customer: UUID, known: RecordKey) -> Iterato
 def _plan(
     desk: _Desk,
     row: IntakeRow,
+    tag: bytes,
     values: Mapping[str, Value],
     customer: UUID,
     known: RecordKey | None,
@@ -225,6 +238,7 @@ def _plan(
     levels = desk.classifier.classify(values, on=today)
     return Planned(
         row=row,
+        record_tag=tag,
         customer_id=customer,
         record_id=known.record_id if known else next(desk.record_ids),
         version=known.version + 1 if known else 1,

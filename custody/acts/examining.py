@@ -17,18 +17,22 @@ from sqlalchemy import Connection
 from custody.acts.basis import Ground, JudgedBasis, consents_for
 from custody.acts.context import Custody
 from custody.acts.subjects import (
+    RecordTags,
+    epochs_of,
     is_suppressed,
     kinds_of,
     read_directory,
     read_suppressed,
+    record_key_of,
+    record_tags,
     references_of,
 )
 from custody.counts import count_codes
 from custody.database.batches import Batch
 from custody.database.consents import read_consents
 from custody.database.engine import transaction
-from custody.database.records import record_keys
 from custody.identity import Directory, IdentityConflictError, Reference
+from custody.keys.tags import Epochs
 from custody.normalise import NormalisedRow, normalise_rows
 from custody.policy.model import Dataset, Scope
 from custody.quality import Verdict, check_chunk
@@ -47,6 +51,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         values: Its necessary fields, read.
         sound: Those of them with which nothing is wrong.
         payload: Its values as intake holds them.
+        key: The parts of the record's own key, None where it is not whole.
+        key_tag: Its tag, by which rows of a batch are compared; empty where it is not whole.
         kept_back: Whether its values may not be kept, for it lacks a lawful basis.
     """
 
@@ -56,7 +62,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     sound: Mapping[str, Value]
     payload: Payload
     references: Sequence[Reference]
-    record_tag: bytes
+    key: tuple[str, ...] | None
+    key_tag: bytes
     content_tag: bytes
     codes: frozenset[str] = frozenset()
     kept_back: bool = False
@@ -93,11 +100,13 @@ def examine_chunk(custody: Custody, batch: Batch, chunk: Chunk) -> Examined:
     dataset = custody.policy.dataset(batch.dataset)
     scope = custody.policy.scope(batch.purpose, batch.dataset)
     normalised = normalise_rows(dataset, chunk.rows, custody.zone, scope.fields)
-    rows = _rows(custody, batch, dataset, chunk.rows, normalised)
     with transaction(custody.data) as connection:
-        fresh = _without_unchanged(connection, rows)
+        epochs = epochs_of(custody, connection)
+        rows = _rows(custody, epochs, batch, dataset, chunk.rows, normalised)
+        tags = record_tags(epochs, dataset.name, batch.purpose, batch.namespace)
+        fresh = _without_unchanged(connection, tags, rows)
         verdict = _judge(custody, dataset, scope, normalised, fresh)
-        bench = _Bench(custody, connection, batch, dataset, fresh)
+        bench = _Bench(custody, connection, epochs, batch, dataset, fresh)
     judged = [bench.judge(row, verdict) for row in fresh]
     return Examined(
         accepted=tuple(row for row in judged if not row.codes),
@@ -120,22 +129,21 @@ def raw_values(row: RawRow, scope: Scope) -> dict[str, str]:
 
 def _rows(
     custody: Custody,
+    epochs: Epochs,
     batch: Batch,
     dataset: Dataset,
     raw: Sequence[RawRow],
     normalised: Sequence[NormalisedRow],
 ) -> list[Row]:
     tags = custody.keyring.tags
-    kinds = kinds_of(custody, dataset, batch.namespace)
-    tag_of = tags.records(dataset.name, batch.purpose, batch.namespace)
+    kinds = kinds_of(custody, epochs, dataset, batch.namespace)
+    tag_of = tags.keys(dataset.name, batch.purpose, batch.namespace)
     rows = []
     for source, read in zip(raw, normalised, strict=True):
         values, problems = read.values, read.problems
         sound = values if not problems else {n: v for n, v in values.items() if n not in problems}
-        record_tag = _NO_TAG
-        if not read.row_problems:
-            key = [sound.get(name) for name in dataset.record_key]
-            record_tag = _NO_TAG if None in key else tag_of(*map(str, key))
+        key = None if read.row_problems else record_key_of(dataset, sound)
+        key_tag = _NO_TAG if key is None else tag_of(*key)
         payload = to_payload(dataset, values)
         rows.append(
             Row(
@@ -145,22 +153,24 @@ def _rows(
                 sound=sound,
                 payload=payload,
                 references=references_of(kinds, sound),
-                record_tag=record_tag,
-                content_tag=tags.content(record_tag, encode_payload(payload)),
+                key=key,
+                key_tag=key_tag,
+                content_tag=tags.content(key_tag, encode_payload(payload)),
             )
         )
     return rows
 
 
-def _without_unchanged(connection: Connection, rows: Sequence[Row]) -> list[Row]:
+def _without_unchanged(connection: Connection, tags: RecordTags, rows: Sequence[Row]) -> list[Row]:
     """Return the rows that say something new: neither stored so nor earlier in the chunk."""
-    stored = record_keys(connection, {row.record_tag for row in rows if row.record_tag})
+    stored = tags.stored(connection, (tags.tagged(row.key) for row in rows))
+    contents = {known.content_tag for known in stored.values()}
     seen: set[bytes] = set()
     fresh = []
     for row in rows:
-        known = stored.get(row.record_tag)
-        repeats = row.content_tag in seen or (known and known.content_tag == row.content_tag)
-        if not (row.record_tag and repeats):
+        # Equal content has an equal key, so it is the same record's.
+        repeats = row.content_tag in seen or row.content_tag in contents
+        if not (row.key and repeats):
             fresh.append(row)
         seen.add(row.content_tag)
     return fresh
@@ -185,6 +195,7 @@ class _Bench:
         self,
         custody: Custody,
         connection: Connection,
+        epochs: Epochs,
         batch: Batch,
         dataset: Dataset,
         rows: Sequence[Row],
@@ -193,7 +204,7 @@ class _Bench:
         self._policy_digest = custody.policy.digest
         self._ground = Ground(custody, dataset, custody.policy.purpose(batch.purpose))
         references = [row.references for row in rows]
-        directory = read_directory(connection, references)
+        directory = read_directory(connection, epochs, references)
         self._subjects = {row.number: _subject(directory, row) for row in rows}
         known = {subject for subject in self._subjects.values() if subject is not None}
         asked = known if self._ground.purpose.needs_consent else ()

@@ -100,12 +100,12 @@ def _write(
     named = [
         BatchRow(
             row_number=row.number,
-            record_tag=row.record_tag,
+            record_tag=row.key_tag,
             content_tag=row.content_tag,
             accepted=not row.codes,
         )
         for row in (*examined.accepted, *examined.refused)
-        if row.record_tag
+        if row.key_tag
     ]
     tables.add_batch_rows(connection, batch.id, chunk, named)
 
@@ -117,15 +117,9 @@ def _refused_row(dataset: Dataset, scope: Scope, row: Row) -> IntakeRow:
         values={
             dataset.field(name).number: text for name, text in raw_values(row.raw, scope).items()
         },
-        record_tag=row.record_tag,
         content_tag=row.content_tag,
     )
 
 
 def _intake_row(row: Row) -> IntakeRow:
-    return IntakeRow(
-        number=row.number,
-        values=row.payload,
-        record_tag=row.record_tag,
-        content_tag=row.content_tag,
-    )
+    return IntakeRow(number=row.number, values=row.payload, content_tag=row.content_tag)

@@ -20,6 +20,7 @@ from custody.steps import reached
 _DESTROYING: Final = {
     "key:turn:begun": "key:turn:completed",
     "period:data:ended": "period:keys:destroyed",
+    "identity:tags:begun": "identity:tags:renewed",
 }
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from custody.acts.context import Actor, Custody
 from custody.acts.opening import dataset_of
 from custody.acts.recording import record
-from custody.acts.subjects import kinds_of, read_directory, references_of
+from custody.acts.subjects import find_subject
 from custody.database import consents as consent_tables
 from custody.database import customers, records
 from custody.database.engine import transaction
@@ -65,9 +65,8 @@ def find_customer(
         raise UsageError("not the form of the reference", ", ".join(sorted(row.problems)))
     values = {name: value for name, value in row.values.items() if value is not None}
     with transaction(custody.data) as connection:
-        tags = references_of(kinds_of(custody, dataset, namespace), values)
         try:
-            found = read_directory(connection, [tags]).find(tags)
+            found = find_subject(custody, connection, dataset, namespace, values)
         except IdentityConflictError:
             raise UsageError("the references belong to different customers") from None
         facts = {"by": sorted(references), "found": int(found is not None)}

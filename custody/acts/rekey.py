@@ -11,6 +11,7 @@ asked for; that is how old records without encryption are found and mended.
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
-from custody.acts.rekey_places import rekey_places
+from custody.acts.rekey_places import rekey_places, rekey_references
 from custody.database import customers, records, sealed
 from custody.database.engine import transaction
 from custody.errors import UsageError
@@ -84,7 +85,7 @@ def rekey(
     """
     require_wanted(custody, suite)
     yield from rekey_records(custody, actor, pause_seconds=pause_seconds, in_clear=in_clear)
-    for seals in rekey_places(custody, actor):
+    for seals in chain(rekey_places(custody, actor), rekey_references(custody, actor)):
         yield RekeyReceipt(seals=seals)
         time.sleep(pause_seconds)
 

@@ -30,7 +30,7 @@ from custody.acts.sharing import share_chunks
 from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, write_learnt
 from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
-from custody.database import customers, endings, periods, records
+from custody.database import customers, endings, identities, periods, records
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import DatabaseError, transaction
 from custody.database.records import RecordKey
@@ -163,7 +163,7 @@ def _write(  # noqa: PLR0913 - one unit of work and all it needs
     if receipt is None or receipt.state == "stored":
         raise ChangedMeanwhileError
     customers.add_customers(connection, draft.new_customers, custody.now())
-    write_learnt(connection, draft.directory)
+    write_learnt(custody, connection, draft.directory)
     lift_suppressions(connection, draft.directory)
     _write_records(custody, connection, batch, draft, keys)
     refused = [RefusedRow(row=row, codes=codes) for row, codes in draft.refused]
@@ -193,8 +193,15 @@ def _write_records(
         delete_search(connection, old)
         if records.delete_rows(connection, old) != len(old):
             raise ChangedMeanwhileError
-    wanted = [_record_key(planned) for planned in draft.planned]
-    if wanted and records.put_record_keys(connection, wanted) != len(wanted):
+    epoch, wanted = draft.directory.epoch, [_record_key(planned) for planned in draft.planned]
+    renewed = [
+        (one.replaces.tag, one.record_tag)
+        for one in replaced
+        if one.replaces and one.replaces.tag != one.record_tag
+    ]
+    if renewed:
+        identities.renew_record_tags(connection, renewed, epoch)
+    if wanted and records.put_record_keys(connection, wanted, epoch) != len(wanted):
         raise ChangedMeanwhileError
     randomness, stored_at = Pool(), custody.now()
     rows = (
@@ -206,7 +213,7 @@ def _write_records(
 
 def _record_key(planned: Planned) -> RecordKey:
     return RecordKey(
-        planned.row.record_tag,
+        planned.record_tag,
         planned.record_id,
         planned.period,
         planned.customer_id,

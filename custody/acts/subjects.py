@@ -1,18 +1,24 @@
 """Whose rows these are: subject references to tags, tags to customers, new people made known."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection
 
 from custody.acts.context import Custody
-from custody.database import customers
-from custody.database.customers import IdentityTag
+from custody.database import customers, identities, records
+from custody.database.identities import IdentityTag, SealedReference
+from custody.database.records import RecordKey
 from custody.errors import CustodyError
 from custody.identity import Directory, Kind, Reference, refer
+from custody.keys.tags import Epochs
 from custody.policy.model import Dataset
+from custody.randomness import Pool
 from custody.record import Value
+from custody.seal import SealInvalidError
 
 
 class ChangedMeanwhileError(CustodyError):
@@ -21,20 +27,89 @@ class ChangedMeanwhileError(CustodyError):
     code = "changed_meanwhile"
 
 
-def kinds_of(custody: Custody, dataset: Dataset, namespace: str) -> list[tuple[str, Kind]]:
+def epochs_of(custody: Custody, connection: Connection) -> Epochs:
+    """Return what makes identity tags, as the database says now."""
+    return custody.keyring.tags.epochs(identities.read_state(connection).epoch)
+
+
+def kinds_of(
+    custody: Custody, epochs: Epochs, dataset: Dataset, namespace: str
+) -> list[tuple[str, Kind]]:
     """Return the subject references of a dataset, each by its field, and how they are tagged."""
-    tags = custody.keyring.tags
+    now, before = epochs.now, epochs.before
     found = []
     for declared in dataset.references:
         within = namespace if declared.namespaced else ""
         kind = Kind(
-            f"{within}:{declared.name}" if within else declared.name,
+            reference_name(declared.name, within),
             declared.single,
-            tags.identities(declared.name, within),
-            tags.suppressions(declared.name, within),
+            now.references(declared.name, within),
+            custody.keyring.tags.suppressions(declared.name, within),
+            before.references(declared.name, within) if before else None,
         )
         found.append((declared.field, kind))
     return found
+
+
+def reference_name(name: str, namespace: str) -> str:
+    """Return what a subject reference is called, with the namespace it is unique in before it."""
+    return f"{namespace}:{name}" if namespace else name
+
+
+def read_reference_name(called: str) -> tuple[str, str]:
+    """Return name and namespace of what :func:`reference_name` called so."""
+    namespace, _, name = called.rpartition(":")
+    return name, namespace
+
+
+def record_key_of(dataset: Dataset, values: Mapping[str, Value]) -> tuple[str, ...] | None:
+    """Return the parts of a record's own key, None where one is missing."""
+    key = [values.get(name) for name in dataset.record_key]
+    return None if None in key else tuple(map(str, key))
+
+
+class RecordTag(msgspec.Struct, frozen=True):
+    """The key of a record's own, and its tag of the present epoch."""
+
+    key: tuple[str, ...]
+    tag: bytes
+
+    def __repr__(self) -> str:
+        """Show nothing of the key."""
+        return "RecordTag()"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTags:
+    """Tags the records of a dataset, for a purpose and within a namespace, by their own keys."""
+
+    epoch: int
+    now: Callable[..., bytes]
+    before: Callable[..., bytes] | None
+
+    def tagged(self, key: tuple[str, ...] | None) -> RecordTag | None:
+        """Return a key with its tag, None where there is no key."""
+        return None if key is None else RecordTag(key, self.now(*key))
+
+    def stored(
+        self, connection: Connection, tagged: Iterable[RecordTag | None]
+    ) -> dict[bytes, RecordKey]:
+        """Return what is stored under these keys, each by its tag of the present epoch."""
+        whole = [one for one in tagged if one is not None]
+        before = {self.before(*one.key): one.tag for one in whole} if self.before else {}
+        tags = {one.tag for one in whole} | before.keys()
+        found = records.record_keys(connection, tags)
+        return {before.get(tag, tag): known for tag, known in found.items()}
+
+
+def record_tags(epochs: Epochs, dataset: str, purpose: str, namespace: str) -> RecordTags:
+    """Return what tags such records."""
+    now, before = epochs.now, epochs.before
+    return RecordTags(
+        now.epoch,
+        now.records(dataset, purpose, namespace),
+        before.records(dataset, purpose, namespace) if before else None,
+    )
 
 
 def references_of(
@@ -44,11 +119,36 @@ def references_of(
     return [refer(kind, str(values[name])) for name, kind in kinds if values.get(name) is not None]
 
 
-def read_directory(connection: Connection, rows: Iterable[Sequence[Reference]]) -> Directory:
-    """Return what is known about the tags of a chunk's rows."""
-    tags = {reference.tag for references in rows for reference in references}
-    by_tag = customers.customers_by_tag(connection, tags)
-    return Directory(by_tag=by_tag, singles=customers.single_tags(connection, set(by_tag.values())))
+def read_directory(
+    connection: Connection, epochs: Epochs, rows: Iterable[Sequence[Reference]]
+) -> Directory:
+    """Return what is known about the tags of a chunk's rows, all as of the present epoch."""
+    named = [reference for references in rows for reference in references]
+    before = {old: one.tag for one in named if (old := one.tag_before) is not None}
+    found = identities.customers_by_tag(connection, {one.tag for one in named} | before.keys())
+    singles = identities.single_tags(connection, set(found.values()))
+    return Directory(
+        epoch=epochs.now.epoch,
+        by_tag={before.get(tag, tag): customer for tag, customer in found.items()},
+        singles={whose: before.get(tag, tag) for whose, tag in singles.items()},
+    )
+
+
+def find_subject(
+    custody: Custody,
+    connection: Connection,
+    dataset: Dataset,
+    namespace: str,
+    values: Mapping[str, Value],
+) -> UUID | None:
+    """Return the customer to whom a row's references lead, None when nobody knows any of them.
+
+    Raises:
+        IdentityConflictError: They lead to two customers, or contradict what is known.
+    """
+    epochs = epochs_of(custody, connection)
+    references = references_of(kinds_of(custody, epochs, dataset, namespace), values)
+    return read_directory(connection, epochs, [references]).find(references)
 
 
 def read_suppressed(
@@ -69,24 +169,53 @@ def is_suppressed(erased: Mapping[bytes, datetime], references: Iterable[Referen
     return bool(erased) and any(one.suppression_tag in erased for one in references)
 
 
-def write_learnt(connection: Connection, directory: Directory) -> None:
-    """Add the tags that a chunk brought.
+def write_learnt(custody: Custody, connection: Connection, directory: Directory) -> None:
+    """Add the tags that a chunk brought, each with its reference sealed beside it.
 
     Raises:
-        ChangedMeanwhileError: Another process gave one of the tags to somebody meanwhile.
+        ChangedMeanwhileError: Another process gave one of the tags to somebody meanwhile, or the
+            next epoch of tags has begun.
     """
+    state = identities.share_state(connection)
+    if state.epoch != directory.epoch:
+        raise ChangedMeanwhileError
+    if not directory.learnt:
+        return
+    kek, randomness = custody.keyring.references.of(state.generation), Pool()
     tags = [
         IdentityTag(
             tag=r.tag,
             customer_id=customer,
             reference=r.name,
             single=r.single,
-            suppression=r.suppression_tag,
+            sealed=kek.seal(customer, r.name, r.value, custody.suite, randomness),
         )
         for customer, r in sorted(directory.learnt, key=lambda pair: pair[1].tag)
     ]
-    if tags and customers.add_tags(connection, tags) != len(tags):
+    if identities.add_tags(connection, tags, state) != len(tags):
         raise ChangedMeanwhileError
+
+
+def suppression_tags(
+    custody: Custody, references: Iterable[SealedReference]
+) -> tuple[list[bytes], int]:
+    """Return the tags by which the return of erased people is noticed.
+
+    An erasure does not wait for a reference that does not open: it is counted.
+
+    Returns:
+        The tags, and how many references do not open.
+    """
+    open_reference, tags = custody.keyring.references.opener(), custody.keyring.tags
+    made, unreadable = list[bytes](), 0
+    for one in references:
+        try:
+            value = open_reference(one)
+        except SealInvalidError:
+            unreadable += 1
+        else:
+            made.append(tags.suppression(*read_reference_name(one.reference), value))
+    return made, unreadable
 
 
 def lift_suppressions(connection: Connection, directory: Directory) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from custody.acts.certify import verify_certificate
 from custody.acts.context import Custody
+from custody.acts.retagging import check_references
 from custody.acts.sealed_places import open_every_place
 from custody.acts.sealing import open_present
 from custody.database import installation as installation_tables
@@ -39,7 +40,8 @@ def verify_installation(custody: Custody, *, deep: bool = False) -> Verified:
 
     1. The ledger's chain and head. 2. Every stored policy against its digest. 3. Every
     certificate's signature. 4. Every entry of the keystore and every wrapped key. 5. Every seal of
-    every record. 6. Every other seal: intake, quarantine, consent documents, batch locations.
+    every record. 6. Every other seal: intake, quarantine, consent documents, batch locations, and
+    the references beside identity tags, each against its tag.
 
     Raises:
         LedgerBrokenError: An entry is not what it was; its number is named.
@@ -55,7 +57,7 @@ def verify_installation(custody: Custody, *, deep: bool = False) -> Verified:
         certificates=_verify_certificates(custody),
         keys=_open_every_key(custody) if deep else 0,
         records=_open_every_record(custody) if deep else 0,
-        seals=open_every_place(custody) if deep else 0,
+        seals=_open_every_other(custody) if deep else 0,
     )
 
 
@@ -73,6 +75,10 @@ def _verify_ledger(custody: Custody) -> tuple[Head, int]:
 
 def _open_every_key(custody: Custody) -> int:
     return custody.keyring.check_other_keys() + custody.keyring.check_every_key()
+
+
+def _open_every_other(custody: Custody) -> int:
+    return open_every_place(custody) + check_references(custody)
 
 
 def _verify_policies(custody: Custody) -> int:

@@ -15,7 +15,7 @@ from custody.errors import CustodyError
 
 FLOWS: Final = (
     *("ingest", "store", "use", "transfer", "destroy"),
-    *("turn", "close-period", "rekey"),
+    *("turn", "close-period", "rekey", "retag"),
 )
 
 

@@ -18,9 +18,11 @@ app = Group("keys", "Keys: how they stand, rotate the root, turn what was erased
 def status() -> None:
     """Show generations, and in which periods keys were deleted since their last turn."""
     from custody.acts.keeping import key_standing
+    from custody.acts.retagging import tag_standing
 
     with opened(to_look=True) as custody:
         standing = key_standing(custody)
+        tags = tag_standing(custody)
         suite = custody.suite.name
     show(
         {
@@ -40,6 +42,7 @@ def status() -> None:
                 for one in standing.buckets
             ],
             "periods_to_end": list(standing.to_end),
+            "identity_tags": asdict(tags),
         }
     )
 
@@ -112,7 +115,33 @@ def turn(
         note("turning")
         receipt = turn_keys(custody, os_user(), everything=everything)
     if receipt is None:
-        show({"buckets": 0, "keys": 0, "destroyed": 0}, "nothing_to_turn")
+        show({"buckets": 0, "keys": 0, "references": 0, "destroyed": 0}, "nothing_to_turn")
         return
-    document = {"buckets": receipt.buckets, "keys": receipt.keys, "destroyed": receipt.destroyed}
-    show({**document, "root": receipt.root}, "turned")
+    show(asdict(receipt), "turned")
+
+
+@app.offers("retag")
+def retag(
+    *,
+    if_due: Annotated[
+        bool, typer.Option("--if-due", help="Only if the year is over, or one was cut off.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how the tags stand and change nothing.")
+    ] = False,
+) -> None:
+    """Make every identity tag anew under a new key, and destroy the old key.
+
+    Old copies of the database and the old key then say nothing of today's tags. Everything else
+    goes on meanwhile; interrupted, it is simply run again.
+    """
+    from custody.acts.retagging import renew_tags, tag_standing
+
+    with opened(to_look=dry_run) as custody:
+        standing = tag_standing(custody)
+        if dry_run or (if_due and not standing.due):
+            show(asdict(standing), "tags_stand")
+            return
+        note("retagging")
+        receipt = renew_tags(custody, os_user())
+    show(asdict(receipt), "retagged")

@@ -1,14 +1,13 @@
-"""Statements on customers, their identity tags, suppression tags and retention events."""
+"""Statements on customers, their suppression tags and retention events."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import Connection, text
 
-from custody.database.blobs import Blobs, Ints, Texts, Uuids
+from custody.database.blobs import Blobs, Uuids
 from custody.database.copying import fetch
 
 _LOCK: Final = (
@@ -17,25 +16,6 @@ _LOCK: Final = (
 _READ: Final = "SELECT id, generation, state FROM customers WHERE id = ANY(%(ids)s)"
 _ADD = text(
     "INSERT INTO customers (id, created_at) SELECT id, :at FROM unnest(CAST(:ids AS uuid[])) id"
-)
-_BY_TAG: Final = "SELECT tag, customer_id FROM identity_tags WHERE tag = ANY(%(tags)s)"
-_SINGLE: Final = (
-    "SELECT customer_id, reference, tag FROM identity_tags"
-    " WHERE customer_id = ANY(%(customers)s) AND single"
-)
-_ADD_TAGS = text(
-    "INSERT INTO identity_tags (tag, customer_id, reference, single, suppression, epoch)"
-    " SELECT t, c, r, s = 1, x, 1 FROM unnest(CAST(:tags AS bytea[]), CAST(:customers AS uuid[]),"
-    " CAST(:references AS text[]), CAST(:singles AS integer[]), CAST(:suppressions AS bytea[]))"
-    " AS n (t, c, r, s, x)"
-    " ON CONFLICT (tag) DO NOTHING"
-)
-# Each of the two indexes by customer has some of the tags.
-_OF_CUSTOMERS: Final = (
-    "(single AND customer_id = ANY(:customers) OR NOT single AND customer_id = ANY(:customers))"
-)
-_DELETE_TAGS = text(
-    f"DELETE FROM identity_tags WHERE {_OF_CUSTOMERS} RETURNING suppression"  # noqa: S608
 )
 _RAISE = text(
     "UPDATE customers SET generation = generation + 1, state = :state WHERE id = ANY(:customers)"
@@ -49,7 +29,6 @@ _NOTHING_LEFT = text(
     "                     AND w.withdrawn_at BETWEEN g.given_at AND :at)) ORDER BY c.id"
 )
 _COUNT = text("SELECT count(*) FROM customers WHERE state = 'active'")
-_TAGS_LEFT = text(f"SELECT count(*) FROM identity_tags WHERE {_OF_CUSTOMERS}")  # noqa: S608
 _SUPPRESSED = text(
     "SELECT tag, erased_at FROM suppression_tags WHERE tag = ANY(:tags) AND until_on >= :today"
 )
@@ -69,16 +48,6 @@ _ADD_EVENT = text(
 )
 
 
-class IdentityTag(msgspec.Struct, frozen=True, kw_only=True):
-    """One subject reference of one customer, as a tag."""
-
-    tag: bytes
-    customer_id: UUID
-    reference: str
-    single: bool
-    suppression: bytes
-
-
 def lock_customers(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
     """Lock the customers in order of id and return generation and state of each that exists."""
     rows = fetch(connection, _LOCK, {"ids": Uuids(ids)})
@@ -94,43 +63,6 @@ def read_customers(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tu
 def add_customers(connection: Connection, ids: Iterable[UUID], at: datetime) -> None:
     """Create customers."""
     connection.execute(_ADD, {"ids": Uuids(ids), "at": at})
-
-
-def customers_by_tag(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, UUID]:
-    """Return whose tag each known one of ``tags`` is."""
-    return dict(fetch(connection, _BY_TAG, {"tags": Blobs(tags)}))
-
-
-def single_tags(connection: Connection, customers: Iterable[UUID]) -> dict[tuple[UUID, str], bytes]:
-    """Return the one tag of each single-valued reference that the customers have."""
-    rows = fetch(connection, _SINGLE, {"customers": Uuids(customers)})
-    return {(customer, reference): tag for customer, reference, tag in rows}
-
-
-def add_tags(connection: Connection, tags: Sequence[IdentityTag]) -> int:
-    """Add identity tags and return how many were new; a tag that is there keeps its customer."""
-    result = connection.execute(
-        _ADD_TAGS,
-        {
-            "tags": Blobs(tag.tag for tag in tags),
-            "customers": Uuids(tag.customer_id for tag in tags),
-            "references": Texts(tag.reference for tag in tags),
-            "singles": Ints(tag.single for tag in tags),
-            "suppressions": Blobs(tag.suppression for tag in tags),
-        },
-    )
-    return result.rowcount
-
-
-def delete_tags(connection: Connection, ids: Iterable[UUID]) -> list[bytes]:
-    """Delete every identity tag of the customers and return their suppression tags."""
-    rows = connection.execute(_DELETE_TAGS, {"customers": list(ids)})
-    return [bytes(tag) for tag in rows.scalars()]
-
-
-def count_tags(connection: Connection, ids: Iterable[UUID]) -> int:
-    """Return how many identity tags the customers have."""
-    return int(connection.execute(_TAGS_LEFT, {"customers": list(ids)}).scalar_one())
 
 
 def raise_generations(connection: Connection, ids: Iterable[UUID], state: str) -> None:

@@ -55,10 +55,10 @@ _KEYS: Final = (
     " WHERE tag = ANY(%(tags)s)"
 )
 _PUT_KEYS = text(
-    "INSERT INTO record_keys (tag, record_id, period, customer_id, version, content_tag)"
-    " SELECT * FROM unnest(CAST(:tags AS bytea[]), CAST(:records AS uuid[]),"
+    "INSERT INTO record_keys (tag, record_id, period, customer_id, version, content_tag, epoch)"
+    " SELECT n.*, :epoch FROM unnest(CAST(:tags AS bytea[]), CAST(:records AS uuid[]),"
     " CAST(:periods AS text[]), CAST(:customers AS uuid[]), CAST(:versions AS integer[]),"
-    " CAST(:contents AS bytea[])) ON CONFLICT (tag) DO UPDATE SET period = excluded.period,"
+    " CAST(:contents AS bytea[])) n ON CONFLICT (tag) DO UPDATE SET period = excluded.period,"
     " version = excluded.version, content_tag = excluded.content_tag"
     " WHERE record_keys.record_id = excluded.record_id"
     " AND record_keys.version = excluded.version - 1"
@@ -194,8 +194,10 @@ def record_keys(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, Re
     return {row[0]: RecordKey(*row) for row in fetch(connection, _KEYS, {"tags": Blobs(tags)})}
 
 
-def put_record_keys(connection: Connection, keys: Sequence[RecordKey]) -> int:
+def put_record_keys(connection: Connection, keys: Sequence[RecordKey], epoch: int) -> int:
     """Add record keys, or advance the version of those there, and return how many took effect.
+
+    Their tags are of the given epoch.
 
     A key whose record or version is not the expected predecessor does not take effect.
     """
@@ -206,6 +208,7 @@ def put_record_keys(connection: Connection, keys: Sequence[RecordKey]) -> int:
         "customers": Uuids(key.customer_id for key in keys),
         "versions": Ints(key.version for key in keys),
         "contents": Blobs(key.content_tag for key in keys),
+        "epoch": epoch,
     }
     return connection.execute(_PUT_KEYS, columns).rowcount
 

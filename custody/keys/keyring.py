@@ -4,7 +4,7 @@ Key first, data second: a data key is committed in the key database before anyth
 is written, by an idempotent insert that returns the key already there. An orphan key harms nobody.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -22,6 +22,7 @@ from custody.keys.batches import BatchKeys
 from custody.keys.consents import ConsentKeys
 from custody.keys.document import EntryMissingError
 from custody.keys.keystore import Keystore, Rotation
+from custody.keys.references import References
 from custody.keys.tags import Tagger
 from custody.keys.turning import PeriodClosedError, Turner
 from custody.keys.wrapping import SLICES, BucketKek, kek_name, slice_of
@@ -54,6 +55,7 @@ class Keyring:
         self.tags = Tagger(keystore)
         self.batches = BatchKeys(self._installation, engine, keystore, suite)
         self.consents = ConsentKeys(self._installation, engine, keystore, suite)
+        self.references = References(self._installation, keystore)
 
     def data_keys(
         self, wanted: Mapping[tuple[UUID, str], int], at: datetime
@@ -133,6 +135,26 @@ class Keyring:
         """Return the generation that wraps each of the keys; destroyed ones are missing."""
         with transaction(self._engine) as connection:
             return keytables.generations_of(connection, ids)
+
+    def add_entries(self, names: Collection[str]) -> None:
+        """Make keys under those names that the keystore has not yet."""
+        with transaction(self._engine) as connection:
+            keytables.lock_keystore(connection)
+            self._keystore.add(names)
+
+    def destroy_entries(self, are_to_go: Callable[[str], bool]) -> Rotation | None:
+        """Destroy the keystore's keys whose names say so; None where there are none.
+
+        Raises:
+            RootUnavailableError: The root cannot be had, or an entry does not open.
+        """
+        with transaction(self._engine) as connection:
+            keytables.lock_keystore(connection)
+            self._keystore.reload()
+            names = {name for name in self._keystore.names if are_to_go(name)}
+            if not (names or self._keystore.is_ending):
+                return None
+            return self._keystore.rotate(names)
 
     def rotate_root(self) -> Rotation:
         """Give the keystore a new root key and destroy the old one.

@@ -8,10 +8,10 @@ Format 1, JSON::
      "entries": {"<name>": "<hex>", …}}
 
 Entry names: ``kek/<period>/<slice>/<generation>``, ``day/<kind>/<date>``, ``consent``, ``signing``,
-and of tags ``tag/<epoch>``, ``search``, ``suppression``, ``content``, with ``/sm3`` behind them
-where the installation was created under the suite of GM/T. Each entry is wrapped by the root and
-bound to installation and name. Writers hold the advisory lock of the key database
-(:mod:`custody.keys.keyring`).
+``reference/<generation>``, and of tags ``tag/<epoch>``, ``search``, ``suppression``, ``content``,
+with ``/sm3`` behind them where the installation was created under the suite of GM/T. Each entry is
+wrapped by the root and bound to installation and name. Writers hold the advisory lock of the key
+database (:mod:`custody.keys.keyring`).
 
 Keys are destroyed by **rotation**: 1. what an earlier one left is finished; 2. the provider makes a
 root of the next generation; 3. every entry that stays is wrapped under it, opened again and
@@ -42,8 +42,9 @@ from custody.seal import KEY_BYTES, WrappingKey
 from custody.steps import reached
 from custody.suites import AES_256_GCM, Suite
 
-TAG_ENTRIES: Final = ("tag/1", "search", "suppression", "content")
-OTHER_ENTRIES: Final = ("consent", "signing")
+KEPT_TAG_ENTRIES: Final = ("search", "suppression", "content")
+OTHER_ENTRIES: Final = ("consent", "signing", "reference/1")
+FIRST_EPOCH: Final = 1
 CACHE_SECONDS: Final = 60.0
 _T = TypeVar("_T")
 
@@ -261,13 +262,25 @@ def create_keystore(
     document = {"format": FORMAT, "installation": installation.hex, "root": described}
     write_document(path, {**document, "entries": {}})
     keystore = Keystore(path, provider)
-    keystore.add((*(tag_entry(name, suite) for name in TAG_ENTRIES), *OTHER_ENTRIES))
+    tags = (epoch_entry(FIRST_EPOCH, suite), *(tag_entry(name, suite) for name in KEPT_TAG_ENTRIES))
+    keystore.add((*tags, *OTHER_ENTRIES))
     return keystore
 
 
 def tag_entry(name: str, suite: Suite) -> str:
     """Return the entry under which a key of tags lies, which says by what hash they are made."""
     return name if suite.digest.name == "sha256" else f"{name}/{suite.digest.name}"
+
+
+def epoch_entry(epoch: int, suite: Suite) -> str:
+    """Return the entry under which the key of an epoch of identity tags lies."""
+    return tag_entry(f"tag/{epoch}", suite)
+
+
+def read_epoch_entry(name: str) -> int | None:
+    """Return the epoch behind such an entry, None where it is another's."""
+    kind, *parts = name.split("/")
+    return int(parts[0]) if kind == "tag" else None
 
 
 def _wrapped_again(name: str, before: Opened, root: Root) -> str:

@@ -5,14 +5,19 @@ under the suite of GM/T, over length-prefixed parts, the first of which says wha
 follows. An **identity tag** is cut to 128 bits and unique; a **search tag** is cut to 16 and then
 further, by the number of entries (:mod:`custody.searching`), so that a list of candidates must be
 opened and compared; a **suppression tag** has a key of its own.
+
+The key of identity tags is renewed once a year; each has a number, its **epoch**, and while tags
+are made anew under the next one (:mod:`custody.acts.retagging`) both are looked for.
 """
 
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from custody.keys.keystore import TAG_ENTRIES, Keystore, tag_entry
+from custody.keys.document import EntryMissingError
+from custody.keys.keystore import KEPT_TAG_ENTRIES, Keystore, epoch_entry, tag_entry
 from custody.seal import encode_context
 from custody.searching import cut
 from custody.suites import AES_256_GCM, SM4_GCM
@@ -31,35 +36,60 @@ class Tagger:
 
     def __init__(self, keystore: Keystore) -> None:
         suite = SM4_GCM if tag_entry("search", SM4_GCM) in keystore.names else AES_256_GCM
+        self._keystore, self._suite = keystore, suite
         self._hash = suite.digest.name
-        identity, search, suppression, content = (
-            keystore.secret(tag_entry(name, suite)) for name in TAG_ENTRIES
+        search, suppression, content = (
+            keystore.secret(tag_entry(name, suite)) for name in KEPT_TAG_ENTRIES
         )
-        self._identity = Keyed.under(identity, self._hash)
         self._search = Keyed.under(search, self._hash)
         self._suppression = Keyed.under(suppression, self._hash)
         self._content = Keyed.under(content, self._hash)
         self._content_key = content
+        self._identities: dict[int, IdentityTags] = {}
 
-    def identities(self, reference: str, namespace: str) -> TagOf:
-        """Return what tags the values of a reference; no namespace where values are global."""
-        return self._identity.after(reference, namespace).tag
+    def epochs(self, epoch: int) -> "Epochs":
+        """Return what makes the identity tags of an epoch, and of the one before while it ends.
+
+        Raises:
+            EntryMissingError: The epoch's key is destroyed: another began since, and ended it.
+        """
+        now = self._identity_tags(epoch)
+        before = self._ending(epoch - 1)
+        # What is not asked for any more is forgotten.
+        self._identities = {one.epoch: one for one in (now, before) if one is not None}
+        return Epochs(now, before)
+
+    def _ending(self, epoch: int) -> "IdentityTags | None":
+        """Return what makes the tags of an epoch whose key is still there."""
+        if not self._keystore.has(self.epoch_entry(epoch)):
+            return None
+        try:
+            return self._identity_tags(epoch)
+        except EntryMissingError:  # the file was old, and is read anew
+            return None
+
+    def epoch_entry(self, epoch: int) -> str:
+        """Return the keystore's name of the key of an epoch."""
+        return epoch_entry(epoch, self._suite)
+
+    def _identity_tags(self, epoch: int) -> "IdentityTags":
+        known = self._identities.get(epoch)
+        if known is None:
+            key = self._keystore.secret(self.epoch_entry(epoch))
+            known = self._identities[epoch] = IdentityTags(epoch, Keyed.under(key, self._hash))
+        return known
 
     def suppressions(self, reference: str, namespace: str) -> TagOf:
         """Return what makes the tags that outlive an erasure, by which a return is noticed."""
         return self._suppression.after(reference, namespace).tag
 
-    def identity(self, reference: str, namespace: str, value: str) -> bytes:
-        """Return the tag of a subject reference."""
-        return self.identities(reference, namespace)(value)
-
     def suppression(self, reference: str, namespace: str, value: str) -> bytes:
         """Return the tag of a subject reference that outlives an erasure."""
         return self.suppressions(reference, namespace)(value)
 
-    def records(self, dataset: str, purpose: str, namespace: str) -> Callable[..., bytes]:
-        """Return what tags a record by the parts of its own key."""
-        return self._identity.after("record", dataset, purpose, namespace).tag
+    def keys(self, dataset: str, purpose: str, namespace: str) -> Callable[..., bytes]:
+        """Return what tags the parts of a record's own key within a batch, in any epoch alike."""
+        return self._content.after("record", dataset, purpose, namespace).tag
 
     def content(self, *parts: bytes) -> bytes:
         """Return the tag of some content: equal content, equal tag."""
@@ -73,6 +103,30 @@ class Tagger:
     def content_stream(self) -> "hmac.HMAC":
         """Return a running hash for content too large to hold, keyed as :meth:`content`."""
         return hmac.new(self._content_key, digestmod=self._hash)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityTags:
+    """Makes the identity tags of one epoch."""
+
+    epoch: int
+    keyed: "Keyed"
+
+    def references(self, reference: str, namespace: str) -> TagOf:
+        """Return what tags the values of a reference; no namespace where values are global."""
+        return self.keyed.after(reference, namespace).tag
+
+    def records(self, dataset: str, purpose: str, namespace: str) -> Callable[..., bytes]:
+        """Return what tags a record by the parts of its own key."""
+        return self.keyed.after("record", dataset, purpose, namespace).tag
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """What makes identity tags now, and made those that may not be made anew yet."""
+
+    now: IdentityTags
+    before: IdentityTags | None
 
 
 class Keyed:

@@ -48,6 +48,7 @@ def runs(firm: Firm, chinook: Path) -> dict[str, str]:  # noqa: ARG001 - the fir
     # Somebody has keys by now.
     started["turn"] = firm.start("turn", everything=True)
     started["rekey"] = firm.start("rekey", suite="aes-256-gcm")
+    started["retag"] = firm.start("retag")
     started["lasting period"] = firm.start("close-period", period="2099Q4")
     started["second store"] = firm.start("store", batch_id=firm.batch("chinook_invoices"))
     for run_id in started.values():

@@ -34,7 +34,7 @@ CUSTODY: Final = str(Path(sys.executable).parent / "custody")
 TESTER: Final = Actor(how="os-user", name="tester")
 CHINOOK_FILE: Final = "Chinook_Sqlite.sqlite"
 STAGES: Final = ("ingest", "store", "use", "transfer", "destroy")
-UPKEEP: Final = ("turn", "close-period", "rekey")
+UPKEEP: Final = ("turn", "close-period", "rekey", "retag")
 ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 CUSTOMERS: Final = 40
 SEED: Final = 7

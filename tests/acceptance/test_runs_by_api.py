@@ -40,6 +40,7 @@ WRONG = (
     ("turn", {"everything": NAME}),
     ("close-period", {"period": NAME}),
     ("rekey", {"suite": NAME}),
+    ("retag", {"only_if_due": NAME}),
 )
 
 
@@ -126,7 +127,7 @@ def test_an_empty_form_says_what_is_missing(firm: Firm, runs: dict[str, str]) ->
 
 
 def test_keys_are_kept_by_deployment(firm: Firm, runs: dict[str, str]) -> None:
-    for name in ("turn", "rekey"):
+    for name in ("turn", "rekey", "retag"):
         assert firm.run(runs[name])["state_name"] == "Completed"
     (turned,), (renewed,) = firm.artifacts(runs["turn"]), firm.artifacts(runs["rekey"])
     assert re.search(r"\| keys \| [1-9]", turned)

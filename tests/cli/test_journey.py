@@ -40,6 +40,21 @@ def test_the_same_file_again_changes_nothing(firm: Firm, taken: dict[str, Any]) 
     assert (again["read"], again["stored"], again["unchanged"]) == (0, 0, 5)
 
 
+def test_tags_are_made_anew_and_the_same_file_still_changes_nothing(
+    firm: Firm, taken: dict[str, Any]
+) -> None:
+    dry = firm.do("keys", "retag", "--dry-run")
+    assert (dry["epoch"], dry["waiting"], dry["due"]) == (1, 0, False)
+    assert firm.do("keys", "retag", "--if-due") == dry
+    done = firm.do("keys", "retag")
+    assert (done["epoch"], done["records"]) == (2, taken["stored"])
+    assert done["references"] >= taken["stored"]
+    assert firm.do("keys", "status")["identity_tags"]["epoch"] == 2
+    again = firm.do("ingest", str(firm.files / "customers.csv"), "--source", "legacy_customers")
+    assert (again["batch"], again["unchanged"]) == (taken["batch"], 5)
+    assert firm.do("verify", "--deep")["ok"]
+
+
 def test_a_use_is_granted_and_read_masked(firm: Firm, taken: dict[str, Any], business: str) -> None:
     wish = ("--dataset", taken["dataset"], "--purpose", "insurance_service")
     granted = firm.do(

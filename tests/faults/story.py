@@ -16,8 +16,8 @@ from house import TESTER, TODAY, ZONE, destroy, plan_all, put_away, take_in
 from custody.acts.consents import show_consents, withdraw_consent
 from custody.acts.context import Custody
 from custody.acts.holds import add_hold, record_event
-from custody.acts.subjects import kinds_of, references_of
-from custody.database import customers, plans, records
+from custody.acts.subjects import find_subject
+from custody.database import plans, records
 from custody.database.engine import transaction
 from custody.database.holds import holds_on
 from custody.demo.agreements import (
@@ -179,9 +179,8 @@ def customer_of(custody: Custody, index: int) -> UUID | None:
     """Return whose the person's customer number is, None once erased."""
     dataset = custody.policy.dataset("customers")
     values = {"customer_no": person(index).customer_no}
-    (reference,) = references_of(kinds_of(custody, dataset, "legacy"), values)
     with transaction(custody.data) as connection:
-        return customers.customers_by_tag(connection, [reference.tag]).get(reference.tag)
+        return find_subject(custody, connection, dataset, "legacy", values)
 
 
 def require_customer(custody: Custody, index: int) -> UUID:

@@ -30,6 +30,7 @@ from custody.acts.consents import record_consent
 from custody.acts.context import Custody
 from custody.acts.coverage import OTHER, UNSEALED, coverage
 from custody.acts.quarantine import expire_quarantine
+from custody.acts.references import REFERENCE
 from custody.acts.rekey import RekeyReceipt, rekey, rekey_chunk, total
 from custody.acts.rekey_places import rekey_places
 from custody.acts.sealing import open_records
@@ -357,10 +358,10 @@ def test_a_seal_whose_key_is_gone_is_counted_amiss_and_listed(elsewhere: Custody
 
 
 def test_what_is_no_record_follows_too(elsewhere: Custody) -> None:
-    """Documents of consents, intake that waits, refused rows, and where batches came from."""
+    """Documents, intake that waits, refused rows, where batches came from, and references."""
     custody = elsewhere
     levels = {line.level for line in coverage(custody).lines if line.dataset == OTHER}
-    assert levels == set(PLACES)
+    assert levels == {*PLACES, REFERENCE}
     assert {one.place for one in coverage(custody).stray} >= levels
     total(rekey(custody, TESTER, SM4_GCM))
     assert whole(custody, SM4_GCM)

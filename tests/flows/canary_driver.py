@@ -51,6 +51,7 @@ from flows.close_period import close_period
 from flows.destroy import destroy
 from flows.ingest import ingest
 from flows.rekey import rekey
+from flows.retag import retag
 from flows.store import store
 from flows.transfer import transfer
 from flows.turn import turn
@@ -316,7 +317,9 @@ def keep_keys(driver: Driver) -> None:
     driver.fail_every_step(lambda: close_period("2015Q1"), "end_period")
     steps = ("require_suite", "rekey_span", "rekey_others", "count_seals")
     driver.fail_every_step(rekey, *steps)
-    driver.receipts["keys"] = {"turned": turn(everything=True).keys, "amiss": rekey().amiss}
+    driver.fail_every_step(retag, "renew_tags")
+    turned, amiss, tagged = turn(everything=True).keys, rekey().amiss, retag().references
+    driver.receipts["keys"] = {"turned": turned, "amiss": amiss, "tagged": tagged}
 
 
 if __name__ == "__main__":

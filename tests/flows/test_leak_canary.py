@@ -245,6 +245,7 @@ def test_the_stages_succeeded_and_failed_at_every_step(swept: Swept) -> None:
     assert done["destroy"]["outcomes"]["destroyed"] >= 20
     assert done["keys"]["turned"] > 100
     assert done["keys"]["amiss"] == 0
+    assert done["keys"]["tagged"] > 100
     assert done["forced_errors"] >= 30
     failed = {label.partition(":")[0] for label in done["failed"]}
     assert failed == STEPS
@@ -264,7 +265,7 @@ STEPS = {
         "certify_destruction",
         "turn_keys",
     ),
-    *("end_period", "require_suite", "rekey_span", "rekey_others", "count_seals"),
+    *("end_period", "require_suite", "rekey_span", "rekey_others", "count_seals", "renew_tags"),
 }
 
 

@@ -40,13 +40,22 @@ def test_a_planted_table_is_found() -> None:
 
 def test_every_column_that_hides_something_is_named_in_its_row() -> None:
     page = PAGE.read_text(encoding="utf-8")
+    texts = [path.read_text(encoding="utf-8") for path in MIGRATIONS.rglob("*.py")]
+    dropped = {
+        change
+        for text in texts
+        for change in re.findall(r"ALTER TABLE custody\.(\w+) DROP COLUMN (\w+)", text)
+    }
+    assert ("identity_tags", "suppression") in dropped
     missing = [
         (table, column)
-        for text in (path.read_text(encoding="utf-8") for path in MIGRATIONS.rglob("*.py"))
+        for text in texts
         for table, body in re.findall(
             r"CREATE TABLE custody\.(\w+) \(\n(.*?)\n\)", text, flags=re.DOTALL
         )
         for column in re.findall(r"^    (\w+) bytea", body, flags=re.MULTILINE)
-        if column not in OPEN and column not in row_of(page, table)
+        if column not in OPEN
+        and (table, column) not in dropped
+        and column not in row_of(page, table)
     ]
     assert missing == []

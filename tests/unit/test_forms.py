@@ -212,5 +212,5 @@ def test_equal_payloads_have_equal_bytes_whatever_their_order() -> None:
 
 
 def test_intake_rows_come_back() -> None:
-    row = IntakeRow(number=3, values={1: "一", 5: 2}, record_tag=b"r", content_tag=b"c")
+    row = IntakeRow(number=3, values={1: "一", 5: 2}, content_tag=b"c")
     assert decode_rows(encode_rows([row])) == [row]

@@ -20,6 +20,7 @@ def reference(name: str, value: str, *, single: bool = True) -> Reference:
 
 def directory(*known: tuple[UUID, Reference]) -> Directory:
     return Directory(
+        epoch=1,
         by_tag={one.tag: customer for customer, one in known},
         singles={(customer, one.name): one.tag for customer, one in known if one.single},
     )

@@ -22,7 +22,7 @@ from custody.keys import replacing
 from custody.keys import root as roots
 from custody.keys import token as tokens
 from custody.keys.document import EntryMissingError
-from custody.keys.keystore import OTHER_ENTRIES, TAG_ENTRIES, Keystore, create_keystore
+from custody.keys.keystore import KEPT_TAG_ENTRIES, OTHER_ENTRIES, Keystore, create_keystore
 from custody.keys.providers import RootPlace, open_keystore
 from custody.keys.root import (
     KeyFileProvider,
@@ -84,7 +84,7 @@ def secrets_of(store: Keystore) -> dict[str, bytes]:
 def test_every_entry_opens_again_and_all_differ(place: Place) -> None:
     secrets = secrets_of(place.opened())
     assert secrets == secrets_of(place.opened())
-    assert secrets.keys() == {*TAG_ENTRIES, *OTHER_ENTRIES}
+    assert secrets.keys() == {"tag/1", *KEPT_TAG_ENTRIES, *OTHER_ENTRIES}
     assert len(set(secrets.values())) == len(secrets)
     assert {len(secret) for secret in secrets.values()} == {32}
 
@@ -408,31 +408,53 @@ def test_tags_of_the_gm_suite_are_made_by_sm3_and_of_the_others_by_sha_256(tmp_p
         assert len(found) == 1
 
 
+def identity(tags: Tagger, reference: str, namespace: str, value: str) -> bytes:
+    return tags.epochs(1).now.references(reference, namespace)(value)
+
+
+def test_tags_of_the_epoch_before_are_made_while_its_key_is_there(tmp_path: Path) -> None:
+    store = create_keystore(tmp_path / "store", UUID(int=1), KeyFileProvider(tmp_path / "root"))
+    tags = Tagger(store)
+    first = tags.epochs(1)
+    assert first.before is None
+    store.add([tags.epoch_entry(2)])
+    second = tags.epochs(2)
+    assert second.before == first.now
+    assert second.now.references("no", "")("1") != first.now.references("no", "")("1")
+    # Another process destroys the first, while this one's file is not read again for a while.
+    Keystore(tmp_path / "store", KeyFileProvider(tmp_path / "root")).rotate([tags.epoch_entry(1)])
+    store.reload()
+    assert tags.epochs(2).before is None
+    with pytest.raises(EntryMissingError):
+        tags.epochs(1)
+
+
 def test_tags_are_cut_to_their_lengths(tags: Tagger) -> None:
-    assert len(tags.identity("resident_id", "", "1")) == TAG_BYTES
+    assert len(identity(tags, "resident_id", "", "1")) == TAG_BYTES
     assert len(tags.searches("customers.mobile:equality", 16)("1")) == SEARCH_BYTES
 
 
 def test_tags_tell_kinds_and_places_apart(tags: Tagger) -> None:
     different = {
-        tags.identity("resident_id", "", "1"),
-        tags.identity("customer_no", "", "1"),
-        tags.identity("customer_no", "legacy", "1"),
-        tags.identity("customer_no", "branch", "1"),
+        identity(tags, "resident_id", "", "1"),
+        identity(tags, "customer_no", "", "1"),
+        identity(tags, "customer_no", "legacy", "1"),
+        identity(tags, "customer_no", "branch", "1"),
         tags.suppression("customer_no", "legacy", "1"),
-        tags.records("customers", "service", "legacy")("1"),
-        tags.records("customers", "service", "legacy")("1", ""),
+        tags.epochs(1).now.records("customers", "service", "legacy")("1"),
+        tags.epochs(1).now.records("customers", "service", "legacy")("1", ""),
+        tags.keys("customers", "service", "legacy")("1"),
         tags.content(b"1"),
     }
-    assert len(different) == 8
-    assert tags.identity("ab", "c", "d") != tags.identity("a", "bc", "d")
+    assert len(different) == 9
+    assert identity(tags, "ab", "c", "d") != identity(tags, "a", "bc", "d")
 
 
 def test_tags_of_another_installation_tell_nothing(tags: Tagger, tmp_path: Path) -> None:
     other = Tagger(
         create_keystore(tmp_path / "other", UUID(int=2), KeyFileProvider(tmp_path / "key"))
     )
-    assert tags.identity("resident_id", "", "1") != other.identity("resident_id", "", "1")
+    assert identity(tags, "resident_id", "", "1") != identity(other, "resident_id", "", "1")
 
 
 def test_streamed_and_whole_content_have_hashes_of_one_key(tags: Tagger) -> None:
