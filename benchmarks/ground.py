@@ -17,6 +17,7 @@ from benchmarks.measure import Meter
 from custody.acts.context import Actor, Custody
 from custody.acts.sealing import seal_payloads
 from custody.acts.setup import Places, close_custody, create_installation, open_custody
+from custody.cli.signing import private_folder
 from custody.database import customers, periods, records
 from custody.database.engine import transaction
 from custody.database.migrate import migrate
@@ -73,17 +74,21 @@ class Ground:
 
 @contextmanager
 def ground() -> Iterator[Ground]:
-    """Make an installation on a server of its own, durable as in service, and remove both."""
+    """Make an installation on a server of its own, durable as in service, and remove both.
+
+    Its parts lie where commands in that home look for them.
+    """
     with tempfile.TemporaryDirectory(prefix="cus-bench-") as folder:
         home = Path(folder) / "h"
         with EmbeddedPostgres(home) as postgres:
             where = postgres.endpoints
             migrate(where.owner_url, where.keys_owner_url)
+            keys = private_folder(home / "keys")
             places = Places(
                 data_url=where.app_url,
                 keys_url=where.keys_url,
-                keystore=home / "keystore.json",
-                root=RootPlace(key_file=home / "root.key"),
+                keystore=keys / "keystore.json",
+                root=RootPlace(key_file=keys / "root.key"),
                 outbox=home / "outbox",
             )
             policy = demo_policy()

@@ -16,6 +16,7 @@ from uuid import UUID
 from benchmarks import floor, legacy, peers
 from benchmarks.ground import ACTOR, Ground, ground
 from benchmarks.measure import Cost
+from benchmarks.one_row import one_row
 from benchmarks.table import Row
 from benchmarks.workers import Load, load
 from custody.acts import batches, search, store
@@ -64,7 +65,7 @@ def loads(customers: int, repeat: int) -> list[Row]:
     for turn in range(repeat):
         with ground() as made, tempfile.TemporaryDirectory(prefix="cus-bench-") as folder:
             _round(made, Path(folder), customers, found, last=turn == repeat - 1)
-    return [*_load_rows(found), *_worker_rows(found), *_later_rows(found)]
+    return [*_load_rows(found), *one_row(repeat), *_worker_rows(found), *_later_rows(found)]
 
 
 def later(repeat: int) -> list[Row]:

@@ -59,7 +59,7 @@ def run(
                 show(_examine(custody, source, place), "ingest_examined")
             return
         with opened_with_prefect() as custody:
-            document = _take_in(custody, source, place, stored=not no_store)
+            document = take_in(custody, source, place, stored=not no_store)
     require_something(document)
     show(document, "ingest_done" if document["accepted"] else "ingest_repeated")
 
@@ -97,7 +97,15 @@ def _line(document: Document) -> Document:
     return {name: value for name, value in document.items() if not isinstance(value, dict)}
 
 
-def _take_in(custody: "Custody", source: str, place: str | None, *, stored: bool) -> Document:
+def take_in(custody: "Custody", source: str, place: str | None, *, stored: bool) -> Document:
+    """Run the flows that take a source in, from where its batch stands, and return the batch.
+
+    Args:
+        custody: The installation, with Prefect running.
+        source: The source's name in the policy.
+        place: The file or URL; None where the policy says it.
+        stored: Whether it is stored too.
+    """
     from custody.acts.batches import open_batch
 
     batch = open_batch(custody, os_user(), source, place)

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks.measure import Cost, Meter, Series
+from benchmarks.one_row import row_of
 from benchmarks.plot import plot
 from benchmarks.rows import seals
 from benchmarks.table import Row
@@ -53,6 +54,15 @@ def test_a_series_shows_medians_and_ranges() -> None:
 def test_a_target_is_a_floor_or_a_ceiling(value: float, at_most: bool, holds: bool) -> None:  # noqa: FBT001 - parameters of a test
     assert Row(name="x", value=value, unit="s", target=10, at_most=at_most).holds is holds
     assert Row(name="x", value=value, unit="s").holds is None
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [((60, 3, 9, 2), True), ((1, 1, 5, 5), False)])
+def test_a_file_of_one_row_counts_without_the_one_that_warmed_the_process(
+    seconds: tuple[float, ...],
+    holds: bool,  # noqa: FBT001 - a parameter of a test
+) -> None:
+    row = row_of(seconds)
+    assert (row.value, row.target, row.holds) == (sorted(seconds[1:])[1], 4, holds)
 
 
 def test_every_suite_is_measured() -> None:
