@@ -30,7 +30,11 @@ from custody.keys.token import TokenPlace
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRE = "CUSTODY_TEST_REQUIRE"
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
-ON_THE_STACK = {"acceptance/test_chinook.py", "acceptance/test_invented_dataset.py"}
+ON_THE_STACK = {
+    "acceptance/test_chinook.py",
+    "acceptance/test_invented_dataset.py",
+    "acceptance/test_two_workers.py",
+}
 # Tests kill processes, never the machine, so nothing need be flushed to the disk.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

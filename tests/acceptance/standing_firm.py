@@ -133,12 +133,12 @@ class Firm:
         return json.dumps(parts, ensure_ascii=False)
 
 
-def wait_until(look: Any, is_so: Any, seconds: float = SECONDS) -> Any:
+def wait_until(look: Any, is_so: Any, seconds: float = SECONDS, pause: float = 0.4) -> Any:
     """Look again and again until something is so, and return what was seen."""
     deadline = time.monotonic() + seconds
     while not is_so(seen := look()):
         assert time.monotonic() < deadline, seen
-        time.sleep(0.4)
+        time.sleep(pause)
     return seen
 
 
