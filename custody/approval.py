@@ -4,9 +4,13 @@ An **ask** is what a person wants, in names; the person signs its digest. A **re
 ask came to when it was filed: the rows it froze, the recipient's key, the policy of the day. Votes
 sign the digest of the whole request, so that any edit voids them::
 
-    ask digest     = SHA-256("custody/ask/v1"     ‖ 0x00 ‖ canonical JSON of the ask)
-    request digest = SHA-256("custody/request/v1" ‖ 0x00 ‖ canonical JSON of the request)
+    ask digest     = hash("custody/ask/v1"     ‖ 0x00 ‖ canonical JSON of the ask)
+    request digest = hash("custody/request/v1" ‖ 0x00 ‖ canonical JSON of the request)
     row leaf       = record id (16 bytes) ‖ version (4 bytes, big-endian), in order of record id
+
+``hash`` is that of the suite the installation was created under: SHA-256, or SM3 (GB/T 32905). The
+request says which by its format, ``v``: 1 is SHA-256, 2 is SM3, and nothing else differs. A digest
+as it is signed says so too: 64 hexadecimal digits are SHA-256, SM3 has ``sm3:`` before them.
 """
 
 import hashlib
@@ -16,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from custody.canonical import CanonicalError, canonical, digest, parse_canonical
+from custody.canonical import SHA256, SM3, CanonicalError, canonical, digest, parse_canonical
 from custody.errors import Reason, RefusedError, UsageError
 from custody.identifiers import CUSTOMER, INSTALLATION, REQUEST, STAFF, read_id, show_id
 from custody.merkle import merkle_root
@@ -31,7 +35,8 @@ XLSX: Final = "xlsx"
 APPROVE: Final = "approve"
 REJECT: Final = "reject"
 NOT_CAPTURED: Final = "not_captured"
-FORMAT: Final = 1
+_FORMATS: Final = {SHA256: 1, SM3: 2}
+_HASHES: Final = {number: name for name, number in _FORMATS.items()}
 _EVERYBODY: Final = "all"
 
 FAILURES_SHORT: Final = 5
@@ -39,6 +44,22 @@ SHORT_WINDOW: Final = timedelta(minutes=15)
 SHORT_LOCK: Final = timedelta(minutes=30)
 FAILURES_A_DAY: Final = 10
 DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Digest:
+    """What a person signs, and by which hash it was made.
+
+    Its text stands in statements, entries of the ledger and manifests. It names every hash but
+    SHA-256, so a digest of one is never taken for one of another.
+    """
+
+    by: str
+    value: bytes
+
+    def __str__(self) -> str:
+        """Return the digest as it is signed and shown."""
+        return self.value.hex() if self.by == SHA256 else f"{self.by}:{self.value.hex()}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,8 +140,9 @@ class Request:
         assessment: The impact assessment; not captured yet.
         policy: The digest of the policy it was filed under.
         requester: The person; None for a purge that the schedule planned.
-        ask: The hexadecimal digest of what the requester signed.
+        ask: The digest of what the requester signed, as text.
         plan: The plan a destruction carries out; empty otherwise.
+        by: The hash of its digest and of ``root``.
     """
 
     installation: UUID
@@ -146,6 +168,7 @@ class Request:
     filed_at: datetime
     ask: str = ""
     plan: str = ""
+    by: str = SHA256
 
     @property
     def shown(self) -> str:
@@ -156,7 +179,7 @@ class Request:
         """Return the request as canonical JSON has it."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return plain | {
-            "v": FORMAT,
+            "v": _FORMATS[plain.pop("by")],
             "installation": show_id(INSTALLATION, self.installation),
             "id": self.shown,
             "fields": dict(self.fields),
@@ -173,9 +196,9 @@ class Request:
         return canonical(self.to_plain())
 
     @property
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What requester and approvers agree on."""
-        return digest("custody/request/v1", self.to_plain())
+        return _digest("custody/request/v1", self.to_plain(), self.by)
 
 
 def parse_request(body: str) -> Request:
@@ -186,14 +209,13 @@ def parse_request(body: str) -> Request:
     """
     try:
         plain = dict(parse_canonical(body.encode()))
-        return Request(**(plain | _read_plain(plain, plain.pop("v"))))
+        by = _HASHES[plain.pop("v")]
+        return Request(by=by, **(plain | _read_plain(plain)))
     except (CanonicalError, UsageError, KeyError, TypeError, ValueError):
         raise RefusedError("request", (Reason(code="digest_mismatch"),)) from None
 
 
-def _read_plain(plain: Mapping[str, Any], version: int) -> dict[str, Any]:
-    if version != FORMAT:
-        raise ValueError(version)
+def _read_plain(plain: Mapping[str, Any]) -> dict[str, Any]:
     until, requester = plain["until"], plain["requester"]
     return {
         "installation": read_id(INSTALLATION, plain["installation"]),
@@ -205,25 +227,31 @@ def _read_plain(plain: Mapping[str, Any], version: int) -> dict[str, Any]:
     }
 
 
-def ask_digest(installation: UUID, ask: Ask, request_id: UUID | None = None) -> bytes:
-    """Return what the requester signs: the ask, and for a draft or an edit which request it is."""
+def ask_digest(installation: UUID, ask: Ask, request_id: UUID | None = None, *, by: str) -> Digest:
+    """Return what the requester signs: the ask, and for a draft or an edit which request it is.
+
+    ``by`` is the hash of the installation.
+    """
     which = "" if request_id is None else show_id(REQUEST, request_id)
     named = {"installation": show_id(INSTALLATION, installation), "request": which}
-    return digest("custody/ask/v1", named | {"ask": ask.to_plain()})
+    return _digest("custody/ask/v1", named | {"ask": ask.to_plain()}, by)
 
 
 def read_digest(
-    installation: UUID, grant: str, customers: Sequence[UUID] | None, limit: int
-) -> bytes:
-    """Return what the reader signs: which grant, whose records, how many at most."""
+    installation: UUID, grant: str, customers: Sequence[UUID] | None, limit: int, *, by: str
+) -> Digest:
+    """Return what the reader signs: which grant, whose records, how many at most.
+
+    ``by`` is the hash of the installation.
+    """
     chosen = _EVERYBODY if customers is None else [show_id(CUSTOMER, one) for one in customers]
     named = {"installation": show_id(INSTALLATION, installation), "grant": grant, "limit": limit}
-    return digest("custody/read/v1", named | {"customers": chosen})
+    return _digest("custody/read/v1", named | {"customers": chosen}, by)
 
 
-def rows_root(rows: Iterable[FrozenRow]) -> bytes:
+def rows_root(rows: Iterable[FrozenRow], *, by: str) -> bytes:
     """Return the Merkle root over the rows, which come in order of record id."""
-    return merkle_root(row.record_id.bytes + row.version.to_bytes(4, "big") for row in rows)
+    return merkle_root((row.record_id.bytes + row.version.to_bytes(4, "big") for row in rows), by)
 
 
 def key_fingerprint(key: str) -> str:
@@ -246,6 +274,10 @@ def is_locked(failures: Sequence[datetime], at: datetime) -> bool:
     return any(last <= at < last + SHORT_LOCK for last in short) or any(
         _runs(failures, FAILURES_A_DAY, DAY)
     )
+
+
+def _digest(domain: str, value: object, by: str) -> Digest:
+    return Digest(by=by, value=digest(domain, value, by))
 
 
 def _runs(failures: Sequence[datetime], count: int, window: timedelta) -> list[datetime]:

@@ -8,10 +8,12 @@ written again is refused (``custody/threats``: the approval protocol, step 1).
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from custody.errors import CustodyError
 
+SHA256: Final = "sha256"
+SM3: Final = "sm3"
 _PLAIN = "canonical JSON holds objects, arrays, strings and integers only"
 
 
@@ -48,9 +50,12 @@ def parse_canonical(text: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower 
     return value
 
 
-def digest(domain: str, value: object) -> bytes:
-    """Return SHA-256 over ``domain``, a zero byte and the canonical JSON of ``value``."""
-    return hashlib.sha256(domain.encode() + b"\0" + canonical(value)).digest()
+def digest(domain: str, value: object, by: str = SHA256) -> bytes:
+    """Return the hash over ``domain``, a zero byte and the canonical JSON of ``value``.
+
+    ``by`` is its name: SHA-256, or SM3 (GB/T 32905), both of 32 bytes.
+    """
+    return hashlib.new(by, domain.encode() + b"\0" + canonical(value)).digest()
 
 
 def _require_plain(value: object) -> None:

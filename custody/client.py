@@ -128,7 +128,7 @@ class Client:
 
     def request(self, session: SessionKey, ask: Ask) -> tuple[UUID, Decision]:
         """File what the session's owner asks for, and return its id and what the rules say."""
-        digest = ask_digest(self.custody.installation_id, ask)
+        digest = ask_digest(self.custody.installation_id, ask, by=self.custody.hash_name)
         token = act_token(session, ACTS[ask.kind], digest, self.custody.now())
         request_id = file_request(self.custody, self.actor, ask, token)
         decide = use.decide_use if ask.kind == USE else transfer.decide_transfer
@@ -160,7 +160,8 @@ class Client:
     ) -> Reading:
         """Return what a grant lets the session's owner see; the ledger knows of it first."""
         shown = show_id(GRANT, grant_id)
-        digest = read_digest(self.custody.installation_id, shown, customers, limit)
+        by = self.custody.hash_name
+        digest = read_digest(self.custody.installation_id, shown, customers, limit, by=by)
         token = act_token(session, READ, digest, self.custody.now())
         return read(self.custody, self.actor, token, grant_id, customer_ids=customers, limit=limit)
 

@@ -46,6 +46,11 @@ class Custody:
         """The suite under which the policy has custody seal."""
         return self.policy.settings.suite
 
+    @property
+    def hash_name(self) -> str:
+        """The hash by which digests of requests are made, fixed when it was created."""
+        return self.keyring.hash_name
+
     def now(self) -> datetime:
         """Return the present instant."""
         return self.clock()

@@ -64,7 +64,7 @@ def decide(custody: Custody, actor: Actor, request_id: UUID, kind: str) -> Decis
         facts: dict[str, object] = {
             "request": request.shown,
             "revision": request.revision,
-            "digest": request.digest.hex(),
+            "digest": str(request.digest),
             "verdict": decision.verdict.value,
             "reasons": [str(reason) for reason in told],
         }

@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
+from custody.approval import Digest
 from custody.database import staff
 from custody.database.staff import SessionRow
 from custody.errors import Reason, RefusedError
@@ -66,7 +67,7 @@ def verify_person(
 
 
 def verify_session(
-    connection: Connection, custody: Custody, token: str, *, act: str, digest: bytes
+    connection: Connection, custody: Custody, token: str, *, act: str, digest: Digest
 ) -> Person:
     """Return who did ``act`` on ``digest``, as the session's signature proves it (steps 1 to 6).
 
@@ -86,7 +87,7 @@ def verify_session(
         *_session_reasons(session, custody.now()),
         *time_reasons(statement, custody.now()),
     ]
-    if (statement.own("act"), statement.own("dig")) != (act, digest.hex()):
+    if (statement.own("act"), statement.own("dig")) != (act, str(digest)):
         reasons.append(Reason(code="digest_mismatch", about=act))
     if not reasons:
         reasons += use_up(connection, custody, statement)

@@ -84,7 +84,8 @@ def read(
     """
     if not 0 < limit <= MOST_ROWS:
         raise UsageError(f"a reading returns 1 to {MOST_ROWS} rows")
-    digest = read_digest(custody.installation_id, show_id(GRANT, grant_id), customer_ids, limit)
+    shown = show_id(GRANT, grant_id)
+    digest = read_digest(custody.installation_id, shown, customer_ids, limit, by=custody.hash_name)
     with transaction(custody.data) as connection:
         person = verify_session(connection, custody, token, act=READ, digest=digest)
         permission = _permit(connection, custody, token, person, grant_id)

@@ -68,7 +68,7 @@ def recompute(connection: Connection, custody: Custody, row: RequestRow) -> Requ
     """Return the request as the tables have it now, if its digest still is what was filed.
 
     Everything the tables know is put in place of what the body says: rows, versions, customers,
-    requester, revision, policy. Any difference changes the digest.
+    requester, revision, policy, the hash of the installation. Any difference changes the digest.
 
     Raises:
         RefusedError: It differs (`digest_mismatch`), or it is a draft (`request_not_open`).
@@ -87,10 +87,11 @@ def recompute(connection: Connection, custody: Custody, row: RequestRow) -> Requ
         policy=row.policy_digest,
         filed_at=row.filed_at,
         rows=len(rows),
-        root=rows_root(rows),
+        root=rows_root(rows, by=custody.hash_name),
         customers=len({one.customer_id for one in rows}),
+        by=custody.hash_name,
     )
-    if (present.body.decode(), present.digest) != (row.body, bytes(row.digest)):
+    if (present.body.decode(), present.digest.value) != (row.body, bytes(row.digest)):
         raise refusal(show_id(REQUEST, row.id), "digest_mismatch")
     return present
 

@@ -46,7 +46,7 @@ class RequestView:
     Attributes:
         request: What the digest covers: fields with their masking, rows, customers, purpose, legal
             basis, recipient, country, key fingerprint, window, policy version.
-        digest: What a vote signs, in hexadecimal.
+        digest: What a vote signs.
         state: Where the request stands.
         requester: Who asks; None for a purge that the schedule planned.
         reasons: What the rules said when it was decided.
@@ -150,7 +150,7 @@ def _view(
     votes = requests.votes_on(connection, row.id, row.revision)
     return RequestView(
         request=request,
-        digest=request.digest.hex(),
+        digest=str(request.digest),
         state=row.state,
         requester=asking,
         reasons=read_reasons(row),

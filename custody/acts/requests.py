@@ -30,6 +30,7 @@ from custody.approval import (
     DESTROY,
     USE,
     Ask,
+    Digest,
     FrozenRow,
     Request,
     ask_digest,
@@ -51,7 +52,7 @@ class _Filing:
     ask: Ask
     request_id: UUID
     revision: int
-    digest: bytes
+    digest: Digest
     token: str
 
 
@@ -72,7 +73,7 @@ def file_request(custody: Custody, actor: Actor, ask: Ask, token: str | None) ->
         if token is None:
             _put_draft(connection, custody, actor, ask, request_id)
         else:
-            digest = ask_digest(custody.installation_id, ask)
+            digest = ask_digest(custody.installation_id, ask, by=custody.hash_name)
             filing = _Filing(ask=ask, request_id=request_id, revision=1, digest=digest, token=token)
             person = _verify(connection, custody, filing)
             _file(connection, custody, actor, filing, person)
@@ -87,7 +88,7 @@ def sign_draft(custody: Custody, actor: Actor, request_id: UUID, token: str) -> 
     """
     with transaction(custody.data) as connection:
         ask = read_ask(require_request(requests.find_request(connection, request_id)))
-        digest = ask_digest(custody.installation_id, ask, request_id)
+        digest = ask_digest(custody.installation_id, ask, request_id, by=custody.hash_name)
         filing = _Filing(ask=ask, request_id=request_id, revision=1, digest=digest, token=token)
         person = _verify(connection, custody, filing)
         row = require_request(requests.lock_request(connection, request_id))
@@ -105,7 +106,7 @@ def edit_request(custody: Custody, actor: Actor, request_id: UUID, ask: Ask, tok
             does not count.
     """
     _require_names(custody, ask)
-    digest = ask_digest(custody.installation_id, ask, request_id)
+    digest = ask_digest(custody.installation_id, ask, request_id, by=custody.hash_name)
     filing = _Filing(ask=ask, request_id=request_id, revision=0, digest=digest, token=token)
     with transaction(custody.data) as connection:
         person = _verify(connection, custody, filing)
@@ -145,13 +146,14 @@ def file_destruction(
         revision=1,
         kind=DESTROY,
         rows=len(rows),
-        root=rows_root(rows),
+        root=rows_root(rows, by=custody.hash_name),
         customers=len({row.customer_id for row in rows}),
         left_out=left_out,
         policy=custody.policy.digest,
         requester=requester,
         filed_at=custody.now().replace(microsecond=0),
         plan=show_id(PLAN, plan_id),
+        by=custody.hash_name,
     )
     requests.put_request(connection, _row(request, AWAITING, "", ""))
     return request.id
@@ -172,7 +174,7 @@ def _put_draft(
         state=DRAFT,
         ask=canonical(ask.to_plain()).decode(),
         body="",
-        digest=ask_digest(custody.installation_id, ask, request_id),
+        digest=ask_digest(custody.installation_id, ask, request_id, by=custody.hash_name).value,
         requester=None,
         statement="",
         filed_at=custody.now(),
@@ -197,7 +199,7 @@ def _file(
         "request": request.shown,
         "revision": request.revision,
         "kind": request.kind,
-        "digest": request.digest.hex(),
+        "digest": str(request.digest),
         "rows": request.rows,
         "left_out": dict(left_out),
         "token": filing.token,
@@ -224,7 +226,7 @@ def _build(
         purpose=ask.purpose,
         fields=ask.fields,
         rows=len(rows),
-        root=rows_root(rows),
+        root=rows_root(rows, by=custody.hash_name),
         customers=len({row.customer_id for row in rows}),
         left_out=left_out,
         basis=purpose.legal_basis if purpose else "",
@@ -236,7 +238,8 @@ def _build(
         policy=custody.policy.digest,
         requester=person.id,
         filed_at=custody.now().replace(microsecond=0),
-        ask=filing.digest.hex(),
+        ask=str(filing.digest),
+        by=custody.hash_name,
     )
 
 
@@ -248,7 +251,7 @@ def _row(request: Request, state: str, ask: str, token: str) -> RequestRow:
         state=state,
         ask=ask,
         body=request.body.decode(),
-        digest=request.digest,
+        digest=request.digest.value,
         requester=request.requester,
         statement=token,
         filed_at=request.filed_at,

@@ -14,6 +14,7 @@ from custody.acts.context import Actor, Custody
 from custody.acts.proof import signed_by, use_up, verify_person
 from custody.acts.recording import record
 from custody.acts.staff import require_key_owner
+from custody.approval import Digest
 from custody.database import staff
 from custody.database.engine import transaction
 from custody.database.staff import SessionRow
@@ -99,7 +100,7 @@ def end_session(custody: Custody, actor: Actor, session_id: UUID) -> None:
             record(connection, custody, actor, "session:ended", facts)
 
 
-def act_token(session: SessionKey, act: str, digest: bytes, at: datetime) -> str:
+def act_token(session: SessionKey, act: str, digest: Digest, at: datetime) -> str:
     """Return the session's signature under ``act`` on what ``digest`` stands for."""
-    own = {"act": act, "dig": digest.hex()}
+    own = {"act": act, "dig": str(digest)}
     return make_token(session.signer, ACT, own, installation=session.installation, at=at)

@@ -189,7 +189,7 @@ def _note(
     requests.move(connection, request.id, DELIVERED)
     facts = {
         "request": request.shown,
-        "digest": request.digest.hex(),
+        "digest": str(request.digest),
         "recipient": request.recipient,
         "rows": delivery.rows,
         "left_out": dict(delivery.left_out),
@@ -259,7 +259,7 @@ def _manifest(
         "signed_by": custody.keyring.verify_key_bytes().hex(),
         "request": request.shown,
         "revision": request.revision,
-        "digest": request.digest.hex(),
+        "digest": str(request.digest),
         "purpose": request.purpose,
         "basis": request.basis,
         "dataset": request.dataset,

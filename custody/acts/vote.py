@@ -86,7 +86,7 @@ def vote_token(
     own: dict[str, str | int] = {
         "rid": request.shown,
         "rev": request.revision,
-        "dig": request.digest.hex(),
+        "dig": str(request.digest),
         "dec": decision,
     }
     return make_token(approver, APPROVAL, own, installation=request.installation, at=at)
@@ -200,7 +200,7 @@ def _request_reasons(
     if row.state != AWAITING:
         reasons.append(Reason(code="request_not_open", about=row.state))
     signed = (statement.fields["rev"], statement.own("dig"))
-    if signed != (request.revision, request.digest.hex()):
+    if signed != (request.revision, str(request.digest)):
         reasons.append(Reason(code="digest_mismatch", about=request.shown))
     if statement.own("dec") not in {APPROVE, REJECT}:
         reasons.append(Reason(code="statement_invalid", about="dec"))
@@ -276,7 +276,7 @@ def _recheck(
         return list(refused.reasons)
     reasons = _role_reasons(custody, person, request)  # 4
     said = (statement.sub, statement.kid, statement.own("dec"), statement.own("dig"))
-    if said != (vote.staff_id, vote.kid, vote.decision, request.digest.hex()):  # 7
+    if said != (vote.staff_id, vote.kid, vote.decision, str(request.digest)):  # 7
         reasons.append(Reason(code="digest_mismatch", about=vote.kid))
     if vote.staff_id == request.requester:  # 8
         reasons.append(Reason(code="requester_is_approver"))

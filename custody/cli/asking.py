@@ -77,7 +77,7 @@ def file_signed(custody: "Custody", wish: Wish, session_file: Path | None) -> UU
 
     ask = wish.ask(custody)
     session = read_own_session(session_file)
-    digest = ask_digest(custody.installation_id, ask)
+    digest = ask_digest(custody.installation_id, ask, by=custody.hash_name)
     token = act_token(session, ACTS[ask.kind], digest, custody.now())
     return file_request(custody, os_user(), ask, token)
 
@@ -92,7 +92,7 @@ def sign_as_requester(custody: "Custody", shown: str, session_file: Path | None)
     request_id = read_id(REQUEST, shown)
     ask = Ask.from_plain(show_draft(custody, request_id))
     session = read_own_session(session_file)
-    digest = ask_digest(custody.installation_id, ask, request_id)
+    digest = ask_digest(custody.installation_id, ask, request_id, by=custody.hash_name)
     token = act_token(session, ACTS[ask.kind], digest, custody.now())
     sign_draft(custody, os_user(), request_id, token)
 

@@ -33,7 +33,8 @@ def read(
     chosen = None if not customer else [read_id(CUSTOMER, one) for one in customer]
     own = read_own_session(session)
     with opened() as custody:
-        digest = read_digest(custody.installation_id, grant, chosen, limit)
+        by = custody.hash_name
+        digest = read_digest(custody.installation_id, grant, chosen, limit, by=by)
         token = act_token(own, READ, digest, custody.now())
         reading = read_rows(custody, os_user(), token, grant_id, customer_ids=chosen, limit=limit)
     if not reading.rows:

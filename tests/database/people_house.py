@@ -21,7 +21,17 @@ from custody.acts.setup import Places, close_custody, create_installation, open_
 from custody.acts.staff import add_staff, enrol, enrolment_token, find_staff
 from custody.acts.transfer import decide_transfer
 from custody.acts.vote import VoteReceipt, cast_vote, vote_token
-from custody.approval import CLEAR, MASKED, TRANSFER, USE, Ask, Request, ask_digest, read_digest
+from custody.approval import (
+    CLEAR,
+    MASKED,
+    TRANSFER,
+    USE,
+    Ask,
+    Digest,
+    Request,
+    ask_digest,
+    read_digest,
+)
 from custody.consent import PURPOSE, RECIPIENT, SENSITIVE, Consent
 from custody.database.consents import NewConsent, add_consents, withdraw_consents
 from custody.database.customers import add_customers, lock_customers
@@ -36,6 +46,7 @@ from custody.people import Person
 from custody.policy.load import load_policy
 from custody.policy.model import Level, Policy
 from custody.record import ALIAS, RecordRow, to_payload
+from custody.suites import AES_256_GCM, Suite
 
 ROOT = Path(__file__).resolve().parents[2]
 CHEAP = Cost(iterations=1, lanes=1, memory_kib=8)
@@ -140,16 +151,21 @@ class House:
 
     def file(self, ask: Ask, who: str = "wang") -> UUID:
         """File a request, signed in somebody's session."""
-        digest = ask_digest(self.custody.installation_id, ask)
+        digest = self.ask_digest(ask)
         return file_request(self.custody, SHELL, ask, self.sign(ACTS[ask.kind], digest, who))
 
     def edit(self, request_id: UUID, ask: Ask, who: str = "wang") -> None:
         """Edit a request, signed in somebody's session."""
-        digest = ask_digest(self.custody.installation_id, ask, request_id)
+        digest = self.ask_digest(ask, request_id)
         token = self.sign(ACTS[ask.kind], digest, who)
         edit_request(self.custody, SHELL, request_id, ask, token)
 
-    def sign(self, act: str, digest: bytes, who: str = "wang") -> str:
+    def ask_digest(self, ask: Ask, request_id: UUID | None = None) -> Digest:
+        """Return what the requester signs."""
+        custody = self.custody
+        return ask_digest(custody.installation_id, ask, request_id, by=custody.hash_name)
+
+    def sign(self, act: str, digest: Digest, who: str = "wang") -> str:
         """Return somebody's session signature."""
         return act_token(self.members[who].session, act, digest, self.clock())
 
@@ -188,7 +204,8 @@ class House:
     ) -> Reading:
         """Read under a grant in somebody's session."""
         shown = show_id(GRANT, grant_id)
-        digest = read_digest(self.custody.installation_id, shown, customers, limit)
+        by = self.custody.hash_name
+        digest = read_digest(self.custody.installation_id, shown, customers, limit, by=by)
         token = self.sign(READ, digest, who)
         return read(self.custody, SHELL, token, grant_id, customer_ids=customers, limit=limit)
 
@@ -294,12 +311,16 @@ def with_partner_key(policy: Policy, key: str) -> Policy:
 
 
 def build_house(
-    databases: Databases, folder: Path, staff: tuple[tuple[str, str], ...] = STAFF
+    databases: Databases,
+    folder: Path,
+    staff: tuple[tuple[str, str], ...] = STAFF,
+    suite: Suite = AES_256_GCM,
 ) -> House:
     """Create an installation with two officers, two approvers and two business people."""
     clock = Clock()
     partner = pyrage.x25519.Identity.generate()
     policy = with_partner_key(load_policy(ROOT / "config" / "policy"), str(partner.to_public()))
+    policy = replace(policy, settings=replace(policy.settings, suite=suite))
     places = Places(
         data_url=databases.app_url,
         keys_url=databases.keys_url,

@@ -24,7 +24,7 @@ from custody.acts.session import login, logout
 from custody.acts.transfer import decide_transfer
 from custody.acts.use import decide_use
 from custody.acts.vote import cast_vote, vote_token
-from custody.approval import Ask, ask_digest
+from custody.approval import Ask
 from custody.errors import RefusedError, UsageError
 from custody.keys.person import create_person_key
 from custody.keys.session import read_session
@@ -65,7 +65,7 @@ def test_logging_out_ends_it_and_removes_the_file(house: House) -> None:
 
 
 def test_every_reason_is_given_not_the_first(house: House) -> None:
-    digest = ask_digest(house.custody.installation_id, house.ask_use())
+    digest = house.ask_digest(house.ask_use())
     token = house.sign("file_use", digest)
     house.clock.advance(days=30)
     other = house.ask_use(dataset="transactions", fields={})
@@ -78,7 +78,7 @@ def test_every_reason_is_given_not_the_first(house: House) -> None:
 
 def test_a_signature_files_one_request_once(house: House) -> None:
     ask = house.ask_use()
-    token = house.sign("file_use", ask_digest(house.custody.installation_id, ask))
+    token = house.sign("file_use", house.ask_digest(ask))
     file_request(house.custody, SHELL, ask, token)
     assert codes(lambda: file_request(house.custody, SHELL, ask, token)) == {"statement_invalid"}
 
@@ -95,14 +95,14 @@ def test_a_signature_files_one_request_once(house: House) -> None:
 )
 def test_a_signature_on_one_ask_is_none_on_another(house: House, change: dict[str, object]) -> None:
     ask = house.ask_use()
-    token = house.sign("file_use", ask_digest(house.custody.installation_id, ask))
+    token = house.sign("file_use", house.ask_digest(ask))
     changed = replace(ask, **change)
     assert codes(lambda: file_request(house.custody, SHELL, changed, token)) == {"digest_mismatch"}
 
 
 def test_a_signature_for_reading_files_nothing(house: House) -> None:
     ask = house.ask_use()
-    token = house.sign("read", ask_digest(house.custody.installation_id, ask))
+    token = house.sign("read", house.ask_digest(ask))
     assert codes(lambda: file_request(house.custody, SHELL, ask, token)) == {"digest_mismatch"}
 
 
@@ -135,7 +135,7 @@ def test_a_draft_is_nobodys_until_somebody_signs_it(house: House) -> None:
     assert codes(lambda: decide_transfer(house.custody, SHELL, request_id)) == {"request_not_open"}
     assert codes(lambda: show_request(house.custody, request_id)) == {"request_not_open"}
     assert not unannounced(house.custody)
-    plain = house.sign("file_transfer", ask_digest(house.custody.installation_id, ask))
+    plain = house.sign("file_transfer", house.ask_digest(ask))
     assert codes(lambda: sign_draft(house.custody, SHELL, request_id, plain)) == {"digest_mismatch"}
     sign_one_draft(house, request_id, ask, "zhou")
     view = show_request(house.custody, request_id)
@@ -144,7 +144,7 @@ def test_a_draft_is_nobodys_until_somebody_signs_it(house: House) -> None:
 
 
 def sign_one_draft(house: House, request_id: UUID, ask: Ask, who: str) -> None:
-    digest = ask_digest(house.custody.installation_id, ask, request_id)
+    digest = house.ask_digest(ask, request_id)
     token = house.sign("file_transfer", digest, who)
     sign_draft(house.custody, SHELL, request_id, token)
 
@@ -163,7 +163,7 @@ def test_only_the_requester_edits(house: House) -> None:
     assert codes(lambda: house.edit(request_id, house.ask_transfer(), "zhou")) == {
         "role_not_permitted"
     }
-    digest = ask_digest(house.custody.installation_id, house.ask_transfer())
+    digest = house.ask_digest(house.ask_transfer())
     token = house.sign("file_transfer", digest)
     assert codes(
         lambda: edit_request(house.custody, SHELL, request_id, house.ask_transfer(), token)

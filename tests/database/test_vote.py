@@ -493,7 +493,7 @@ def test_an_edit_voids_the_votes_cast_before(house: House) -> None:
 def test_what_an_approver_sees_is_what_the_digest_covers(house: House) -> None:
     view = show_request(house.custody, house.awaiting())
     request: Request = view.request
-    assert view.digest == request.digest.hex()
+    assert view.digest == str(request.digest)
     assert (request.rows, request.customers, request.country) == (2, 2, "CN")
     assert request.fields == {"customer_no": "clear", "mobile": "clear", "name": "clear"}
     assert request.basis == "consent"

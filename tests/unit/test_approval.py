@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from custody.approval import (
     TRANSFER,
     USE,
     Ask,
+    Digest,
     FrozenRow,
     Request,
     ask_digest,
@@ -26,10 +28,13 @@ from custody.approval import (
     read_digest,
     rows_root,
 )
-from custody.canonical import canonical, parse_canonical
+from custody.canonical import SHA256, SM3, canonical, parse_canonical
 from custody.errors import RefusedError, UsageError
+from custody.identifiers import INSTALLATION as INSTALLATION_KIND
+from custody.identifiers import show_id
 from custody.merkle import merkle_root
 
+HASHES = (SHA256, SM3)
 AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 INSTALLATION, OTHER = UUID(int=1), UUID(int=2)
 ASK = Ask(
@@ -92,23 +97,30 @@ def test_the_merkle_root_is_the_published_one(size: int) -> None:
     assert merkle_root(map(bytes.fromhex, LEAVES[:size])).hex() == ROOTS[size]
 
 
-def by_definition(leaves: list[bytes]) -> bytes:
+def hashed(by: str, message: bytes) -> bytes:
+    """The hash as the other library makes it, held to the published vectors in test_suites."""
+    made = hashes.Hash({SHA256: hashes.SHA256, SM3: hashes.SM3}[by]())
+    made.update(message)
+    return made.finalize()
+
+
+def by_definition(leaves: list[bytes], by: str) -> bytes:
     """RFC 6962, section 2.1, word for word."""
     if not leaves:
-        return hashlib.sha256().digest()
+        return hashed(by, b"")
     if len(leaves) == 1:
-        return hashlib.sha256(b"\0" + leaves[0]).digest()
+        return hashed(by, b"\0" + leaves[0])
     split = 1
     while split * 2 < len(leaves):
         split *= 2
-    left, right = by_definition(leaves[:split]), by_definition(leaves[split:])
-    return hashlib.sha256(b"\1" + left + right).digest()
+    left, right = by_definition(leaves[:split], by), by_definition(leaves[split:], by)
+    return hashed(by, b"\1" + left + right)
 
 
-@given(st.lists(st.binary(max_size=4), max_size=70))
+@given(st.lists(st.binary(max_size=4), max_size=70), st.sampled_from(HASHES))
 @settings(max_examples=60, deadline=None)
-def test_the_streaming_root_is_the_recursive_one(leaves: list[bytes]) -> None:
-    assert merkle_root(leaves) == by_definition(leaves)
+def test_the_streaming_root_is_the_recursive_one(leaves: list[bytes], by: str) -> None:
+    assert merkle_root(leaves, by) == by_definition(leaves, by)
 
 
 def test_a_last_leaf_repeated_changes_the_root() -> None:
@@ -118,17 +130,20 @@ def test_a_last_leaf_repeated_changes_the_root() -> None:
 
 def test_the_root_binds_every_record_and_version() -> None:
     row = FrozenRow(record_id=UUID(int=9), version=1, customer_id=UUID(int=8))
-    root = rows_root([row])
-    assert rows_root([replace(row, version=2)]) != root
-    assert rows_root([replace(row, record_id=UUID(int=10))]) != root
-    assert rows_root([row, row]) != root
+    root = rows_root([row], by=SHA256)
+    assert rows_root([replace(row, version=2)], by=SHA256) != root
+    assert rows_root([replace(row, record_id=UUID(int=10))], by=SHA256) != root
+    assert rows_root([row, row], by=SHA256) != root
+    assert rows_root([row], by=SM3) != root
 
 
-def test_a_request_reads_back_as_it_was_written() -> None:
-    assert parse_request(REQUEST.body.decode()) == REQUEST
-    none = replace(REQUEST, until=None, requester=None)
+@pytest.mark.parametrize("by", HASHES)
+def test_a_request_reads_back_as_it_was_written(by: str) -> None:
+    request = replace(REQUEST, by=by)
+    assert parse_request(request.body.decode()) == request
+    none = replace(request, until=None, requester=None)
     assert parse_request(none.body.decode()) == none
-    assert canonical(parse_canonical(REQUEST.body)) == REQUEST.body
+    assert canonical(parse_canonical(request.body)) == request.body
 
 
 @pytest.mark.parametrize("name", list(Request.__dataclass_fields__))
@@ -142,12 +157,45 @@ def test_the_digest_covers_every_part_of_a_request(name: str) -> None:
         datetime: AT + timedelta(seconds=1),
         dict: {"name": "masked"},
     }[type(old)]
+    new = SM3 if name == "by" else new
     assert replace(REQUEST, **{name: new}).digest != REQUEST.digest
 
 
-def test_the_digest_is_the_one_the_format_says() -> None:
-    expected = hashlib.sha256(b"custody/request/v1\0" + REQUEST.body).digest()
-    assert REQUEST.digest == expected
+@pytest.mark.parametrize(("by", "version", "before"), [(SHA256, 1, ""), (SM3, 2, "sm3:")])
+def test_the_digest_is_the_one_the_format_says(by: str, version: int, before: str) -> None:
+    request = replace(REQUEST, by=by)
+    expected = hashed(by, b"custody/request/v1\0" + request.body)
+    assert request.digest == Digest(by=by, value=expected)
+    assert str(request.digest) == before + expected.hex()
+    assert parse_canonical(request.body)["v"] == version
+
+
+PINNED = {
+    SHA256: (
+        "50258e150a92a799fd7c305394443662a56216bf07a390db8385027efacaf0de",
+        "8fc58c8840c1e0f335b5f401202b25af529bab9e2c89641437bbc3d94a7f9a4e",
+    ),
+    SM3: (
+        "sm3:e4992a8e6d70b04264f6aecc38f5d64dc9bb204b92e4e518145a667695ecfd4e",
+        "sm3:df66cde8149eb15120a5c0be7077c4202fd1ae6ed5ee1f9d828d4a7993a15f6c",
+    ),
+}
+
+
+@pytest.mark.parametrize("by", HASHES)
+def test_digests_are_what_they_were(by: str) -> None:
+    assert (str(replace(REQUEST, by=by).digest), asked(ASK, by=by)) == PINNED[by]
+
+
+def test_requests_under_either_hash_differ_in_their_format_alone() -> None:
+    one, other = (parse_canonical(replace(REQUEST, by=by).body) for by in HASHES)
+    assert one | {"v": 2} == other
+    assert one != other
+
+
+def test_no_digest_of_one_hash_reads_as_one_of_the_other() -> None:
+    same = bytes(range(32))
+    assert len({str(Digest(by=by, value=same)) for by in HASHES}) == len(HASHES)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +203,9 @@ def test_the_digest_is_the_one_the_format_says() -> None:
     [
         lambda body: body.replace('"rows":2', '"rows": 2'),
         lambda body: body.replace('"rows":2,', ""),
-        lambda body: body.replace('"v":1', '"v":2'),
+        lambda body: body.replace('"v":1', '"v":3'),
+        lambda body: body.replace('"v":1', '"v":"sm3"'),
+        lambda body: body.replace('"basis":"consent"', '"basis":"consent","by":"sm3"'),
         lambda body: body.replace("req_", "cust_"),
         lambda body: body.replace("2026-11-23", "2026-13-23"),
         lambda body: body[:-1] + ',"zzz":1}',
@@ -192,23 +242,35 @@ def test_an_ask_reads_back_as_it_was_written() -> None:
     ],
 )
 def test_the_signature_on_an_ask_covers_all_of_it(change: dict[str, Any]) -> None:
-    assert ask_digest(INSTALLATION, replace(ASK, **change)) != ask_digest(INSTALLATION, ASK)
+    assert asked(replace(ASK, **change)) != asked(ASK)
 
 
-def test_an_ask_is_signed_for_one_installation_and_one_request() -> None:
+def asked(ask: Ask, request_id: UUID | None = None, *, by: str = SHA256) -> str:
+    return str(ask_digest(INSTALLATION, ask, request_id, by=by))
+
+
+def test_an_ask_is_signed_for_one_installation_and_one_request_by_one_hash() -> None:
     digests = {
-        ask_digest(INSTALLATION, ASK),
-        ask_digest(OTHER, ASK),
-        ask_digest(INSTALLATION, ASK, UUID(int=3)),
-        ask_digest(INSTALLATION, ASK, UUID(int=4)),
+        asked(ASK),
+        str(ask_digest(OTHER, ASK, by=SHA256)),
+        asked(ASK, UUID(int=3)),
+        asked(ASK, UUID(int=4)),
+        asked(ASK, by=SM3),
     }
-    assert len(digests) == 4
+    assert len(digests) == 5
+
+
+@pytest.mark.parametrize("by", HASHES)
+def test_an_ask_is_digested_as_the_format_says(by: str) -> None:
+    plain = {"installation": show_id(INSTALLATION_KIND, INSTALLATION), "request": ""}
+    message = b"custody/ask/v1\0" + canonical(plain | {"ask": ASK.to_plain()})
+    assert ask_digest(INSTALLATION, ASK, by=by).value == hashed(by, message)
 
 
 def test_the_order_of_customers_is_not_part_of_what_is_asked() -> None:
     one = replace(ASK, customers=(UUID(int=5), UUID(int=6)))
     other = replace(ASK, customers=(UUID(int=6), UUID(int=5)))
-    assert ask_digest(INSTALLATION, one) == ask_digest(INSTALLATION, other)
+    assert asked(one) == asked(other)
 
 
 @pytest.mark.parametrize(
@@ -226,16 +288,17 @@ def test_an_ask_that_means_nothing_is_a_wrong_call(change: dict[str, Any]) -> No
         replace(ASK, **change)
 
 
-def test_a_reading_is_signed_for_its_grant_customers_and_limit() -> None:
+def test_a_reading_is_signed_for_its_grant_customers_and_limit_by_one_hash() -> None:
     digests = {
-        read_digest(INSTALLATION, "grant_1", None, 1),
-        read_digest(INSTALLATION, "grant_2", None, 1),
-        read_digest(INSTALLATION, "grant_1", (), 1),
-        read_digest(INSTALLATION, "grant_1", (UUID(int=5),), 1),
-        read_digest(INSTALLATION, "grant_1", None, 2),
-        read_digest(OTHER, "grant_1", None, 1),
+        str(read_digest(INSTALLATION, "grant_1", None, 1, by=SHA256)),
+        str(read_digest(INSTALLATION, "grant_2", None, 1, by=SHA256)),
+        str(read_digest(INSTALLATION, "grant_1", (), 1, by=SHA256)),
+        str(read_digest(INSTALLATION, "grant_1", (UUID(int=5),), 1, by=SHA256)),
+        str(read_digest(INSTALLATION, "grant_1", None, 2, by=SHA256)),
+        str(read_digest(OTHER, "grant_1", None, 1, by=SHA256)),
+        str(read_digest(INSTALLATION, "grant_1", None, 1, by=SM3)),
     }
-    assert len(digests) == 6
+    assert len(digests) == 7
 
 
 def test_the_fingerprint_is_of_the_key_as_it_is_written() -> None:

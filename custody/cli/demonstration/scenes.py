@@ -272,7 +272,7 @@ def runs_part(house: House) -> list[dict[str, Any]]:
 
 def _file(house: House, ask: Ask) -> UUID:
     member = house.members["business"]
-    digest = ask_digest(house.custody.installation_id, ask)
+    digest = ask_digest(house.custody.installation_id, ask, by=house.custody.hash_name)
     token = act_token(member.session, f"file_{ask.kind}", digest, house.custody.now())
     return file_request(house.custody, house.actor, ask, token)
 
@@ -281,7 +281,8 @@ def _read(house: House, grant_id: UUID) -> int:
     """Read under the grant, signed, and return how many records were shown."""
     member = house.members["business"]
     shown = show_id(GRANT, grant_id)
-    digest = read_digest(house.custody.installation_id, shown, None, _READ_CUSTOMERS)
+    installation, by = house.custody.installation_id, house.custody.hash_name
+    digest = read_digest(installation, shown, None, _READ_CUSTOMERS, by=by)
     token = act_token(member.session, READ, digest, house.custody.now())
     reading = read(house.custody, house.actor, token, grant_id, limit=_READ_CUSTOMERS)
     return len(reading.rows)
