@@ -37,6 +37,7 @@ _REGIONS: Final = frozenset(
     for code in range(first, last + 1)
 )
 _EARLIEST_YEAR: Final = 1850
+_MEN: Final = frozenset("13579")
 
 PATTERN: Final = "^[0-9]{17}[0-9X]$"
 
@@ -75,18 +76,16 @@ def problem_of(text: str) -> str | None:
 
 def birth_on(number: str) -> date | None:
     """Return the date of birth a number of eighteen characters states, None if there is none."""
-    year, month, day = int(number[6:10]), int(number[10:12]), int(number[12:14])
-    if year < _EARLIEST_YEAR:
-        return None
     try:
-        return date(year, month, day)
+        day = date.fromisoformat(number[6:14])
     except ValueError:
         return None
+    return day if day.year >= _EARLIEST_YEAR else None
 
 
 def sex(number: str) -> str:
     """Return ``M`` or ``F``, as the sequence number of the eighteen characters says."""
-    return "M" if int(number[16]) % 2 else "F"
+    return "M" if number[16] in _MEN else "F"
 
 
 def region_known(number: str) -> bool:
