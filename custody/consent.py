@@ -27,6 +27,7 @@ UNTOUCHED: Final = "unchecked"
 PRE_TICKED: Final = "checked"
 
 _KINDS_OF_EVIDENCE: Final = 256
+_NO_FIELDS: Final[frozenset[str]] = frozenset()
 _MISSING: Final = {
     PURPOSE: "consent_missing",
     SENSITIVE: "separate_consent_missing",
@@ -89,12 +90,12 @@ def reasons_against(
     1. A consent to the purpose (art. 13, 14). 2. For sensitive data a separate one (art. 29).
     3. For a child under 14 its guardian's (art. 31).
     """
-    codes = set(_against_kind(consents, PURPOSE, "", processing, notices))
+    codes = _against_kind(consents, PURPOSE, "", processing, notices)
     if processing.sensitive:
         codes |= _against_kind(consents, SENSITIVE, "", processing, notices)
     if processing.under_14:
         codes |= _against_kind(consents, GUARDIAN, "", processing, notices)
-    return tuple(sorted(codes))
+    return tuple(sorted(codes)) if codes else ()
 
 
 def recipient_reasons(
@@ -157,23 +158,24 @@ def _against_kind(
     recipient: str,
     processing: Processing,
     notices: Mapping[str, Notice],
-) -> set[str]:
-    """Return why no consent of the kind is sound; if all fail, the codes of the latest one."""
-    fitting = [
-        consent
-        for consent in consents
-        if (consent.purpose, consent.kind, consent.recipient)
-        == (processing.purpose, kind, recipient)
-    ]
-    if not fitting:
-        return {_MISSING[kind]}
-    judged = [
-        (consent.given_at, _against_one(consent, consents, processing, notices))
-        for consent in fitting
-    ]
-    if any(not codes for _, codes in judged):
-        return set()
-    return max(judged, key=lambda pair: pair[0])[1]
+) -> frozenset[str]:
+    """Return why no consent of the kind is sound; if all fail, the codes of the latest one.
+
+    Of several that are equally late, the first one's.
+    """
+    latest: datetime | None = None
+    codes = frozenset({_MISSING[kind]})
+    for consent in consents:
+        if consent.kind != kind or consent.purpose != processing.purpose:
+            continue
+        if consent.recipient != recipient:
+            continue
+        against = _against_one(consent, consents, processing, notices)
+        if not against:
+            return against
+        if latest is None or consent.given_at > latest:
+            latest, codes = consent.given_at, against
+    return codes
 
 
 def _against_one(
@@ -181,23 +183,20 @@ def _against_one(
     consents: Sequence[Consent],
     processing: Processing,
     notices: Mapping[str, Notice],
-) -> set[str]:
-    codes = set(
-        _against_evidence(
-            consent.act,
-            consent.control_initial,
-            bool(consent.control_id and consent.text_digest),
-        )
+) -> frozenset[str]:
+    codes = _against_evidence(
+        consent.act, consent.control_initial, bool(consent.control_id and consent.text_digest)
     )
-    if len(consents) > 1 and any(_one_act_for_both(consent, other) for other in consents):
-        codes.add("consent_bundled")
-    codes.update(_against_times(consent, consents, processing))
-    codes.update(_against_notice(consent, processing, notices))
-    return codes
+    further = [
+        *_against_others(consent, consents, processing.at),
+        *_against_times(consent, processing),
+        *_against_notice(consent, processing, notices),
+    ]
+    return codes.union(further) if further else codes
 
 
 @lru_cache(_KINDS_OF_EVIDENCE)
-def _against_evidence(act: str, control_initial: str, known: bool) -> tuple[str, ...]:  # noqa: FBT001 - part of a key
+def _against_evidence(act: str, control_initial: str, known: bool) -> frozenset[str]:  # noqa: FBT001 - part of a key
     """Explicit and voluntary, as far as the evidence shows it (art. 14; H1.3a)."""
     codes = []
     if act not in EXPLICIT_ACTS:
@@ -206,7 +205,18 @@ def _against_evidence(act: str, control_initial: str, known: bool) -> tuple[str,
         codes.append("consent_pre_ticked")
     if not (known and control_initial in {UNTOUCHED, PRE_TICKED}):
         codes.append("consent_evidence_unknown")
-    return tuple(codes)
+    return frozenset(codes)
+
+
+def _against_others(consent: Consent, consents: Iterable[Consent], at: datetime) -> Sequence[str]:
+    """What the subject's other consents say of it: given by one act with another, or withdrawn."""
+    codes = []
+    for other in consents:
+        if other.purpose != consent.purpose and _one_act_for_both(consent, other):
+            codes.append("consent_bundled")
+        if other.withdrawn_at is not None and _ends(other, consent, at):
+            codes.append("consent_withdrawn")
+    return codes
 
 
 def _one_act_for_both(consent: Consent, other: Consent) -> bool:
@@ -218,14 +228,11 @@ def _one_act_for_both(consent: Consent, other: Consent) -> bool:
     )
 
 
-def _against_times(
-    consent: Consent, consents: Iterable[Consent], processing: Processing
-) -> Iterable[str]:
-    """Given before the data were collected, and not withdrawn since (art. 14, 15)."""
-    if any(_ends(other, consent, processing.at) for other in consents):
-        yield "consent_withdrawn"
+def _against_times(consent: Consent, processing: Processing) -> Sequence[str]:
+    """Given before the data were collected (art. 14)."""
     if consent.given_at > (processing.collected_at or processing.at):
-        yield "consent_after_collection"
+        return ("consent_after_collection",)
+    return ()
 
 
 def _ends(other: Consent, consent: Consent, at: datetime) -> bool:
@@ -246,17 +253,19 @@ def _ends(other: Consent, consent: Consent, at: datetime) -> bool:
 
 def _against_notice(
     consent: Consent, processing: Processing, notices: Mapping[str, Notice]
-) -> Iterable[str]:
+) -> Sequence[str]:
     """The notice was shown before consent and collection, and covers what is done (art. 14, 17)."""
+    codes = []
     shown_at = consent.notice_shown_at
     if shown_at is None:
-        yield "notice_not_shown"
-    elif shown_at > min(consent.given_at, processing.collected_at or processing.at):
-        yield "notice_after_collection"
+        codes.append("notice_not_shown")
+    elif shown_at > consent.given_at or shown_at > (processing.collected_at or processing.at):
+        codes.append("notice_after_collection")
     notice = notices.get(consent.notice_version)
     if notice is None:
-        yield "notice_unknown"
+        codes.append("notice_unknown")
     elif processing.purpose not in notice.purposes or not (
-        processing.fields <= notice.fields.get(processing.dataset, frozenset())
+        processing.fields <= notice.fields.get(processing.dataset, _NO_FIELDS)
     ):
-        yield "notice_not_covering"
+        codes.append("notice_not_covering")
+    return codes
