@@ -120,7 +120,8 @@ def examine_chunk(custody: Custody, batch: Batch, chunk: Chunk) -> Examined:
 
 def raw_values(row: RawRow, scope: Scope) -> dict[str, str]:
     """Return the necessary fields as the source has them, for whoever must mend the row."""
-    held = {name: value for name, value in row.values.items() if value and name in scope.fields}
+    needed = scope.fields
+    held = {name: value for name, value in row.values.items() if value and name in needed}
     return {
         name: value.text if isinstance(value, NumericCell) else value
         for name, value in held.items()
@@ -214,17 +215,17 @@ class _Bench:
     def judge(self, row: Row, verdict: Verdict) -> Row:
         """Return the row with every code against its quality and against its lawful basis."""
         subject = self._subjects[row.number]
-        basis: set[str] = set()
+        basis: tuple[str, ...] = ()
         if _readable(row, verdict):
             given = consents_for(subject, self._consents.given)
-            basis.update(self._ground.against(row.sound, frozenset(row.values), given))
+            basis = self._ground.against(row.sound, frozenset(row.values), given)
         if subject is None and is_suppressed(self._gone, row.references):
-            basis.add("subject_suppressed")
-        codes = basis | verdict.blocking.get(row.number, _NO_CODES)
+            basis = (*basis, "subject_suppressed")
+        codes = verdict.blocking.get(row.number, _NO_CODES).union(basis)
         if not codes and row.references:
             return row
         kept_back = bool(basis) or not row.references
-        return structs.replace(row, codes=frozenset(codes), kept_back=kept_back)
+        return structs.replace(row, codes=codes, kept_back=kept_back)
 
     def basis_of(self, rows: Iterable[Row]) -> JudgedBasis | None:
         """Return by what store knows that the accepted rows' consents are as they were judged.
@@ -259,7 +260,8 @@ def _subject(directory: Directory, row: Row) -> UUID | None:
 
 def _dropped(rows: Sequence[RawRow], scope: Scope) -> dict[str, int]:
     """Return how often each field that the purpose does not need held something."""
+    needed = scope.fields
+    brought = set[str]().union(*(row.values for row in rows)) - needed
     return count_codes(
-        [name for name, value in row.values.items() if value and name not in scope.fields]
-        for row in rows
+        [name for name in brought if row.values.get(name)] for row in rows if brought
     )
