@@ -138,9 +138,9 @@ _READERS: Final[Mapping[FieldType, Callable[[str | int], Value]]] = {
 
 def to_payload(dataset: Dataset, values: Mapping[str, Value]) -> Payload:
     """Return the values by field number."""
-    field = dataset.field
+    numbers = dataset.numbering
     return {
-        field(name).number: value if isinstance(value, str) else to_primitive(value)
+        numbers[name]: value if isinstance(value, str) else to_primitive(value)
         for name, value in values.items()
     }
 
@@ -184,8 +184,10 @@ class PayloadReader:
 
 
 def encode_payload(payload: Payload) -> bytes:
-    """Return the payload as MessagePack, fields in order of number."""
-    return _encoder.encode(dict(sorted(payload.items())))
+    """Return the payload as MessagePack, fields in order of number, as most payloads have them."""
+    numbers = list(payload)
+    in_order = numbers == sorted(numbers)
+    return _encoder.encode(payload if in_order else dict(sorted(payload.items())))
 
 
 def decode_payload(encoded: bytes) -> Payload:

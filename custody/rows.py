@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import msgspec
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NumericCell:
@@ -25,8 +27,7 @@ class NumericCell:
 RawValue: TypeAlias = str | NumericCell | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RawRow:
+class RawRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a source.
 
     Attributes:
@@ -37,8 +38,12 @@ class RawRow:
     """
 
     number: int
-    values: Mapping[str, RawValue] = field(repr=False)
+    values: Mapping[str, RawValue]
     problems: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Show the number and the problems, and no value."""
+        return f"RawRow(number={self.number!r}, problems={self.problems!r})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -228,6 +228,13 @@ def _find(kind: str, things: Mapping[_K, _V], name: _K) -> _V:
         raise UnknownNameError(kind, str(name)) from None
 
 
+class _Numbering(dict[str, int]):
+    """Numbers by name, for those who ask for every field of every row."""
+
+    def __missing__(self, name: str) -> int:
+        raise UnknownNameError("field", name)
+
+
 def column_key(header: str) -> str:
     """Return the form in which column names are compared: width, case and spaces do not count."""
     return "".join(unicodedata.normalize("NFKC", header).casefold().split())
@@ -259,6 +266,7 @@ class Dataset:
     _numbers: dict[int, Field] = field(init=False, repr=False, compare=False)
     _columns: dict[str, Field] = field(init=False, repr=False, compare=False)
     _longest: dict[int, int] = field(init=False, repr=False, compare=False)
+    _numbering: "_Numbering" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index the fields by name, by number and by what columns may be called."""
@@ -270,6 +278,8 @@ class Dataset:
         object.__setattr__(self, "_longest", longest)
         object.__setattr__(self, "_names", _by_name(self.fields))
         object.__setattr__(self, "_numbers", {one.number: one for one in self.fields})
+        numbering = _Numbering((one.name, one.number) for one in self.fields)
+        object.__setattr__(self, "_numbering", numbering)
         columns = {
             column_key(name): one for one in self.fields for name in (one.name, *one.aliases)
         }
@@ -300,6 +310,11 @@ class Dataset:
         for number, value in values.items():
             if number not in self.retired_numbers:
                 yield self.by_number(number), value
+
+    @property
+    def numbering(self) -> Mapping[str, int]:
+        """The number of each field by its name; asking for another raises UnknownNameError."""
+        return self._numbering
 
     @property
     def longest_codes(self) -> Mapping[int, int]:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from custody.policy.model import Dataset, Source
-from custody.rows import Chunk, RawRow
+from custody.rows import Chunk, RawRow, RawValue
 from custody.sources.columns import ColumnMap, map_columns
 from custody.sources.encodings import UTF8, Encoding, find_encodings
 from custody.sources.files import feed, open_regular, reading, require_unchanged, state_of
@@ -123,8 +123,9 @@ class CsvReader:
         layout = self._layout
         found = records(self._file, layout.encoding, layout.starts[number])
         first = number * self._chunk_rows + 1
+        known = layout.columns.known
         for place, record in zip(range(first, first + self._chunk_rows), found, strict=False):
-            row = _row(place, record, layout)
+            row = _row(place, record, layout, known)
             if row is not None:
                 yield row
 
@@ -185,17 +186,19 @@ def _read_header(
     return fitting[0]
 
 
-def _row(number: int, record: Record, layout: _Layout) -> RawRow | None:
+def _row(
+    number: int, record: Record, layout: _Layout, known: Sequence[tuple[int, str]]
+) -> RawRow | None:
     if record.problem:
         return RawRow(number=number, values={}, problems=(record.problem,))
     cells = _cells(record, layout.encoding)
     if not any(map(str.strip, cells)):
         return None
-    return RawRow(
-        number=number,
-        values={name: cells[place] for place, name in layout.columns.known if place < len(cells)},
-        problems=_problems(cells, record, layout),
-    )
+    problems = _problems(cells, record, layout)
+    if len(cells) < len(layout.columns.places):
+        known = [(place, name) for place, name in known if place < len(cells)]
+    values: dict[str, RawValue] = {name: cells[place] for place, name in known}
+    return RawRow(number=number, values=values, problems=problems)
 
 
 def _problems(cells: list[str], record: Record, layout: _Layout) -> tuple[str, ...]:

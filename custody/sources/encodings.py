@@ -47,7 +47,11 @@ class Encoding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Trial:
-    """How decoding a whole file went: where it failed, or the greatest character it met."""
+    """How decoding a whole file went: where it failed, or the greatest character it met.
+
+    Only UTF-8 is searched for it, and no further than to the first block that holds a character
+    of more than two bytes: nothing else depends on it.
+    """
 
     failed_at: int | None
     greatest: str = ""
@@ -137,7 +141,8 @@ def _try(file: BinaryIO, encoding: Encoding) -> _Trial:
         except UnicodeDecodeError as error:
             return _Trial(failed_at=position - kept + error.start)
         position += len(block)
-        if not text.isascii():
+        searched = encoding.codec == UTF8 and greatest <= _LAST_OF_TWO_BYTES
+        if searched and not text.isascii():
             highest = max(text)
             greatest = max(greatest, highest)
     return _Trial(failed_at=None, greatest=greatest)

@@ -15,8 +15,9 @@ import codecs
 import csv
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import BinaryIO, Final
+
+import msgspec
 
 from custody.sources.encodings import Encoding
 
@@ -25,8 +26,7 @@ MOST_LINES: Final = 200  # of a quoted record; beyond it a stray quote is likeli
 _BLOCK: Final = 1 << 16
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One record.
 
     Attributes:
@@ -37,9 +37,13 @@ class Record:
     """
 
     end: int
-    line: bytes = field(default=b"", repr=False)
-    cells: tuple[str, ...] | None = field(default=None, repr=False)
+    line: bytes = b""
+    cells: tuple[str, ...] | None = None
     problem: str | None = None
+
+    def __repr__(self) -> str:
+        """Show where it ends and its problem, and nothing of what it holds."""
+        return f"Record(end={self.end!r}, problem={self.problem!r})"
 
 
 _Line = tuple[bytes | None, int]
