@@ -116,7 +116,7 @@ def _outcomes(
 def _taken(dataset: str, check: Check, result: Mapping[str, Any]) -> Outcome:
     """Return what may be known of a result; refuse one of another shape than a verdict's."""
     said = result.get("result", {})
-    failed = said.get("unexpected_index_list")
+    failed = said.get("unexpected_index_list", [])
     sound = (
         result.get("exception_info", {}).get("raised_exception", False) is False
         and isinstance(said.get("element_count"), int)
@@ -124,7 +124,7 @@ def _taken(dataset: str, check: Check, result: Mapping[str, Any]) -> Outcome:
         and len(failed) == said.get("unexpected_count")
         and bool(result.get("success", failed)) is (not failed)
     )
-    if not sound or failed is None:
+    if not sound:
         raise QualityFaultError(dataset, check.code)
     judged = said["element_count"] - said.get("missing_count", 0)
     return Outcome(checked=judged, failed_rows=tuple(map(int, failed)))

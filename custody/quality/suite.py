@@ -8,6 +8,7 @@ themselves, and each chunk is put before the same graph of metrics:
 1. The chunk is loaded into an execution engine of its own.
 2. Great Expectations computes the metrics, over all of the chunk.
 3. Each expectation judges by its metrics.
+4. Which rows fail is asked of those expectations alone that failed: most do not.
 
 The graph names no chunk, so it fits any. Nothing in it changes once it is built.
 """
@@ -35,6 +36,7 @@ RESULT_FORMAT: Final = {
 }
 UNASKED: Final = (".unexpected_values", ".unexpected_index_query")
 """Metrics of a complete result that hold values; they are not computed."""
+_ROWS: Final = ".unexpected_index_list"
 _TYPES: Final[Mapping[tuple[str, bool], str]] = {
     ("present", False): "ExpectColumnValuesToNotBeNull",
     ("readable", False): "ExpectColumnValuesToBeNull",
@@ -53,21 +55,34 @@ _CHUNK: Final = "chunk"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Prepared:
-    """An expectation, and the metrics by which it judges, by their names."""
+    """An expectation, the metrics by which it judges, by their names, and that of failing rows."""
 
     expectation: "Expectation"
     metrics: "Mapping[str, MetricConfiguration]"
+    rows: "Mapping[str, MetricConfiguration]"
     result_format: Mapping[str, Any]
 
     def judge(
-        self, known: Mapping[Any, Any], engine: "PandasExecutionEngine"
+        self, known: dict[Any, Any], engine: "PandasExecutionEngine"
     ) -> Mapping[str, Any] | None:
         """Return what the expectation says; None where a metric could not be computed."""
         if any(one.id not in known for one in self.metrics.values()):
             return None
+        said = self._said(self.metrics, known, engine)
+        if said["success"]:
+            return said
+        known.update(engine.resolve_metrics(list(self.rows.values()), known))
+        return self._said({**self.metrics, **self.rows}, known, engine)
+
+    def _said(
+        self,
+        metrics: "Mapping[str, MetricConfiguration]",
+        known: Mapping[Any, Any],
+        engine: "PandasExecutionEngine",
+    ) -> Mapping[str, Any]:
         # What ``metrics_validate`` ends in, without deriving again what is prepared here.
         said = self.expectation._validate(  # noqa: SLF001
-            metrics={name: known[one.id] for name, one in self.metrics.items()},
+            metrics={name: known[one.id] for name, one in metrics.items()},
             runtime_configuration={"result_format": dict(self.result_format)},
             execution_engine=engine,
         )
@@ -112,19 +127,21 @@ def prepare(checks: tuple[Check, ...], today: date) -> Suite:
     for one in expectations:
         for metric in one.metrics.values():
             graph.build_metric_dependency_graph(metric, asked)
+        for metric in one.rows.values():
+            ValidationGraph(engine).build_metric_dependency_graph(metric, asked)
     return Suite(expectations=expectations, edges=tuple(graph.edges))
 
 
 def _prepared(expectation: "Expectation", engine: "PandasExecutionEngine") -> _Prepared:
     needed = expectation.get_validation_dependencies(engine, {"result_format": RESULT_FORMAT})
+    metrics = {
+        name: one
+        for name, one in needed.metric_configurations.items()
+        if not name.endswith(UNASKED)
+    }
+    rows = {name: metrics.pop(name) for name in list(metrics) if name.endswith(_ROWS)}
     return _Prepared(
-        expectation=expectation,
-        metrics={
-            name: one
-            for name, one in needed.metric_configurations.items()
-            if not name.endswith(UNASKED)
-        },
-        result_format=needed.result_format,
+        expectation=expectation, metrics=metrics, rows=rows, result_format=needed.result_format
     )
 
 

