@@ -97,17 +97,19 @@ def consents_of(
 def read_consents(connection: Connection, customers: Iterable[UUID]) -> Consents:
     """Return the customers' consents, and what tells them from any other state of theirs."""
     wanted = Uuids(customers)
-    given: dict[UUID, list[Consent]] = {}
-    marks: dict[UUID, int] = {}
-    for place, mark, *facts in fetch(connection, _OF, {"customers": wanted}):
-        customer = wanted[place - 1]
-        known = given.get(customer)
-        if known is None:
-            given[customer], marks[customer] = [Consent(*facts)], mark
+    given: dict[int, list[Consent]] = {}
+    marks: dict[int, int] = {}
+    for row in fetch(connection, _OF, {"customers": wanted}):
+        place, consent = row[0], Consent(*row[2:])
+        if place in given:
+            given[place].append(consent)
+            marks[place] += row[1]
         else:
-            known.append(Consent(*facts))
-            marks[customer] += mark
-    return Consents(given=given, marks=marks)
+            given[place], marks[place] = [consent], row[1]
+    return Consents(
+        given={wanted[place - 1]: some for place, some in given.items()},
+        marks={wanted[place - 1]: mark for place, mark in marks.items()},
+    )
 
 
 def mark_of_consents(connection: Connection, customers: Iterable[UUID]) -> ConsentsMark:
