@@ -65,10 +65,15 @@ def _codes(
     columns: Mapping[str, Column],
     numbers: Sequence[int],
 ) -> dict[int, frozenset[str]]:
-    places = {number: place for place, number in enumerate(numbers)}
+    failed = [
+        (check, outcome.failed_rows)
+        for check, outcome in zip(checks, outcomes, strict=True)
+        if check.severity == severity and outcome.failed_rows
+    ]
+    places = {number: place for place, number in enumerate(numbers)} if failed else {}
     found: dict[int, frozenset[str]] = {}
-    for check, outcome in zip(checks, outcomes, strict=True):
-        for number in outcome.failed_rows if check.severity == severity else ():
+    for check, failed_rows in failed:
+        for number in failed_rows:
             cell = columns[check.columns[0]][places[number]]
             codes = codes_in(cell) if check.code == READABLE else frozenset({check.code})
             found[number] = found.get(number, frozenset()) | codes

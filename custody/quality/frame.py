@@ -40,14 +40,12 @@ def columns_of(
     """Return the columns that ``checks`` ask for."""
     wanted = {name for check in checks for name in check.columns}
     sheet = _Sheet(rows, today)
-    made = dict(_columns(dataset, scope, rows, sheet))
+    made = dict(_columns(dataset, scope, sheet))
     return {name: made[name]() for name in sorted(wanted)}
 
 
-def _columns(
-    dataset: Dataset, scope: Scope, rows: Sequence[NormalisedRow], sheet: "_Sheet"
-) -> Iterator[Named]:
-    yield ROW, lambda: [_joined(row.row_problems) for row in rows]
+def _columns(dataset: Dataset, scope: Scope, sheet: "_Sheet") -> Iterator[Named]:
+    yield ROW, sheet.row_problems
     for field in dataset.fields:
         if field.name in scope.fields:
             yield from _field_columns(field, sheet)
@@ -64,7 +62,9 @@ class _Sheet:
         self.today = today
         self._values = [row.values for row in rows]
         self._problems = [(place, row.problems) for place, row in enumerate(rows) if row.problems]
-        self._unread = [place for place, row in enumerate(rows) if row.row_problems]
+        self._unread = [
+            (place, row.row_problems) for place, row in enumerate(rows) if row.row_problems
+        ]
         self._columns: dict[str, list[Value]] = {}
         self._births: dict[str, list[date | None]] = {}
 
@@ -89,8 +89,15 @@ class _Sheet:
         A row that is not read at all is not reproached with what it might have held.
         """
         column: Column = [None if value is None else True for value in self.values(name)]
-        for place in (*self._unread, *(place for place, _ in self.problems(name))):
+        for place, _ in (*self._unread, *self.problems(name)):
             column[place] = True
+        return column
+
+    def row_problems(self) -> Column:
+        """Return the codes of what kept whole rows from being read."""
+        column: Column = [None] * self.count
+        for place, some in self._unread:
+            column[place] = _joined(some)
         return column
 
     def unread(self, name: str) -> Column:
@@ -149,7 +156,7 @@ def _field_columns(field: Field, sheet: _Sheet) -> Iterator[Named]:
     yield name, partial(sheet.presence, name)
     yield f"{name}#unread", partial(sheet.unread, name)
     if field.type in {FieldType.DATE, FieldType.INSTANT}:
-        yield f"{name}#day", lambda: [_day(value) for value in sheet.read(name)]
+        yield f"{name}#day", lambda: _days(sheet.read(name))
         return
     yield f"{name}#value", partial(_judged, sheet, field)
     if field.detector in {"resident_id", "bank_card"}:
@@ -198,7 +205,7 @@ def _identity_columns(dataset: Dataset, sheet: _Sheet) -> Iterator[Named]:
     if field is None:
         return
     name = field.name
-    yield f"{name}#birth", lambda: [_day(day) for day in sheet.sound_births(name)]
+    yield f"{name}#birth", lambda: _days(sheet.sound_births(name))
     yield (
         f"{name}#sex",
         lambda: [
@@ -225,7 +232,7 @@ def _sound_columns(dataset: Dataset, sheet: _Sheet) -> Iterator[Named]:
 def _sound_birth(birth: Field, sheet: _Sheet) -> Column:
     oldest, today = birth.earliest or OLDEST, sheet.today
     return [
-        _day(day) if isinstance(day, date) and oldest <= day <= today else None
+        day.toordinal() if isinstance(day, date) and oldest <= day <= today else None
         for day in sheet.values(birth.name)
     ]
 
@@ -242,9 +249,9 @@ def _judged(sheet: _Sheet, field: Field) -> Column:
     return [float(value) if isinstance(value, int | Decimal) else None for value in values]
 
 
-def _day(value: Value) -> float | None:
-    """Return a day's number; an instant's is that of its day in UTC."""
-    return value.toordinal() if isinstance(value, date) else None
+def _days(values: Sequence[Value]) -> Column:
+    """Return each day's number; an instant's is that of its day in UTC."""
+    return [value.toordinal() if isinstance(value, date) else None for value in values]
 
 
 def _joined(problems: Sequence[str]) -> str | None:
