@@ -100,16 +100,15 @@ def _version_part(version: int) -> bytes:
 
 def to_primitive(value: Value) -> str | int:
     """Return the value as it stands in a payload."""
-    if isinstance(value, str | int):
-        return value
-    return _WRITERS[type(value)](value)
+    return value if isinstance(value, str) else _WRITERS[type(value)](value)
 
 
 def _written_instant(value: datetime) -> str:
     return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat()
 
 
-_WRITERS: Final[Mapping[type, Callable[[Any], str]]] = {
+_WRITERS: Final[Mapping[type, Callable[[Any], str | int]]] = {
+    int: int,
     datetime: _written_instant,
     date: date.isoformat,
     Decimal: "{:f}".format,
@@ -140,7 +139,7 @@ def to_payload(dataset: Dataset, values: Mapping[str, Value]) -> Payload:
     """Return the values by field number."""
     numbers = dataset.numbering
     return {
-        numbers[name]: value if isinstance(value, str) else to_primitive(value)
+        numbers[name]: value if isinstance(value, str) else _WRITERS[type(value)](value)
         for name, value in values.items()
     }
 
