@@ -21,7 +21,8 @@ and of its own:
     session   key public half of the session's key
     act       act what is done, dig digest of what is asked
 
-Where a digest is not by SHA-256 its text says by which hash it is (:class:`custody.approval.Digest`).
+Where a digest is not by SHA-256 its text says by which hash it is
+(:class:`custody.approval.Digest`).
 """
 
 import base64
