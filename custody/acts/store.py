@@ -10,6 +10,7 @@ anything moved, the chunk is drafted anew. 4. Replaced versions leave their keys
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -46,7 +47,12 @@ from custody.searching import FULL_BITS, fitting_bits, index_of, indexes_of, sea
 from custody.steps import reached
 
 ATTEMPTS: Final = 8
-_RACES: Final = frozenset({"identity_tags_single", "record_keys_pkey", "record_keys_record_id_key"})
+_RACES: Final = frozenset(
+    {
+        *("identity_tags_pkey", "identity_tags_single"),
+        *("record_keys_pkey", "record_keys_record_id_key"),
+    }
+)
 _T = TypeVar("_T")
 
 
@@ -193,22 +199,29 @@ def _write_records(
         delete_search(connection, old)
         if records.delete_rows(connection, old) != len(old):
             raise ChangedMeanwhileError
-    epoch, wanted = draft.directory.epoch, [_record_key(planned) for planned in draft.planned]
-    renewed = [
-        (one.replaces.tag, one.record_tag)
-        for one in replaced
-        if one.replaces and one.replaces.tag != one.record_tag
-    ]
-    if renewed:
-        identities.renew_record_tags(connection, renewed, epoch)
-    if wanted and records.put_record_keys(connection, wanted, epoch) != len(wanted):
-        raise ChangedMeanwhileError
+    _write_record_keys(connection, draft)
     randomness, stored_at = Pool(), custody.now()
     rows = (
         _seal(custody, batch, planned, keys, randomness, stored_at) for planned in draft.planned
     )
     records.copy_records(connection, rows)
     copy_search(connection, _search_entries(custody, plans, dataset, draft.planned))
+
+
+def _write_record_keys(connection: Connection, draft: Draft) -> None:
+    epoch = draft.directory.epoch
+    renewed = [
+        (one.replaces.tag, one.record_tag)
+        for one in draft.planned
+        if one.replaces is not None and one.replaces.tag != one.record_tag
+    ]
+    if renewed:
+        identities.renew_record_tags(connection, renewed, epoch)
+    advanced = [_record_key(one) for one in draft.planned if one.replaces is not None]
+    if advanced and records.advance_record_keys(connection, advanced) != len(advanced):
+        raise ChangedMeanwhileError
+    new = [_record_key(one) for one in draft.planned if one.replaces is None]
+    records.copy_record_keys(connection, sorted(new, key=attrgetter("tag")), epoch)
 
 
 def _record_key(planned: Planned) -> RecordKey:

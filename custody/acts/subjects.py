@@ -173,8 +173,8 @@ def write_learnt(custody: Custody, connection: Connection, directory: Directory)
     """Add the tags that a chunk brought, each with its reference sealed beside it.
 
     Raises:
-        ChangedMeanwhileError: Another process gave one of the tags to somebody meanwhile, or the
-            next epoch of tags has begun.
+        ChangedMeanwhileError: The next epoch of tags has begun.
+        UniqueViolation: Another process gave one of the tags to somebody meanwhile.
     """
     state = identities.share_state(connection)
     if state.epoch != directory.epoch:
@@ -182,7 +182,7 @@ def write_learnt(custody: Custody, connection: Connection, directory: Directory)
     if not directory.learnt:
         return
     kek, randomness = custody.keyring.references.of(state.generation), Pool()
-    tags = [
+    tags = (
         IdentityTag(
             tag=r.tag,
             customer_id=customer,
@@ -191,9 +191,8 @@ def write_learnt(custody: Custody, connection: Connection, directory: Directory)
             sealed=kek.seal(customer, r.name, r.value, custody.suite, randomness),
         )
         for customer, r in sorted(directory.learnt, key=lambda pair: pair[1].tag)
-    ]
-    if identities.add_tags(connection, tags, state) != len(tags):
-        raise ChangedMeanwhileError
+    )
+    identities.copy_tags(connection, tags, state)
 
 
 def suppression_tags(

@@ -87,6 +87,12 @@ def int_value(value: int) -> bytes:
     return struct.pack(">ii", 4, value)
 
 
+@lru_cache(_FEW)
+def small_value(value: int) -> bytes:
+    """Return an ``int2``, encoded."""
+    return struct.pack(">ih", 2, value)
+
+
 def bool_value(value: bool) -> bytes:  # noqa: FBT001 - the value itself
     """Return a ``boolean``, encoded."""
     return b"\0\0\0\1\1" if value else b"\0\0\0\1\0"

@@ -16,8 +16,17 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, text
 
-from custody.database.blobs import Blobs, Ints, Texts, Uuids
-from custody.database.copying import fetch
+from custody.database.blobs import Blobs, Uuids
+from custody.database.copying import (
+    UUID_HEAD,
+    blob,
+    bool_value,
+    columns,
+    copy_encoded,
+    fetch,
+    int_value,
+    text_value,
+)
 from custody.suites import Suite
 
 _STATE: Final = "SELECT epoch, began_at, generation FROM identity_keys"
@@ -34,12 +43,11 @@ _SINGLE: Final = (
     "SELECT customer_id, reference, tag FROM identity_tags"
     " WHERE customer_id = ANY(%(customers)s) AND single"
 )
-_ADD_TAGS = text(
-    "INSERT INTO identity_tags (tag, customer_id, reference, single, sealed, epoch, generation)"
-    " SELECT t, c, r, s = 1, x, :epoch, :generation FROM unnest(CAST(:tags AS bytea[]),"
-    " CAST(:customers AS uuid[]), CAST(:references AS text[]), CAST(:singles AS integer[]),"
-    " CAST(:sealed AS bytea[])) AS n (t, c, r, s, x) ON CONFLICT (tag) DO NOTHING"
+_COPY_TAGS: Final = (
+    "COPY custody.identity_tags (tag, customer_id, reference, single, sealed, epoch, generation)"
+    " FROM STDIN (FORMAT BINARY)"
 )
+_TAG_COLUMNS: Final = columns(7)
 # Each of the two indexes by customer has some of the tags.
 _OF_CUSTOMERS: Final = (
     "(single AND customer_id = ANY(:customers) OR NOT single AND customer_id = ANY(:customers))"
@@ -189,25 +197,32 @@ def single_tags(connection: Connection, customers: Iterable[UUID]) -> dict[tuple
     return {(customer, reference): tag for customer, reference, tag in rows}
 
 
-def add_tags(connection: Connection, tags: Sequence[IdentityTag], state: IdentityState) -> int:
-    """Add identity tags and return how many were new; a tag that is there keeps its customer.
+def copy_tags(connection: Connection, tags: Iterable[IdentityTag], state: IdentityState) -> None:
+    """Add identity tags by binary COPY, in the connection's transaction.
 
     Args:
         state: Of which epoch they are and of which generation their seals, as it is shared.
+
+    Raises:
+        UniqueViolation: One is there already: the transaction is over.
     """
-    result = connection.execute(
-        _ADD_TAGS,
-        {
-            "tags": Blobs(tag.tag for tag in tags),
-            "customers": Uuids(tag.customer_id for tag in tags),
-            "references": Texts(tag.reference for tag in tags),
-            "singles": Ints(tag.single for tag in tags),
-            "sealed": Blobs(tag.sealed for tag in tags),
-            "epoch": state.epoch,
-            "generation": state.generation,
-        },
-    )
-    return result.rowcount
+    numbers = int_value(state.epoch) + int_value(state.generation)
+
+    def encoded(one: IdentityTag) -> bytes:
+        return b"".join(
+            (
+                _TAG_COLUMNS,
+                blob(one.tag),
+                UUID_HEAD,
+                one.customer_id.bytes,
+                text_value(one.reference),
+                bool_value(one.single),
+                blob(one.sealed),
+                numbers,
+            )
+        )
+
+    copy_encoded(connection, _COPY_TAGS, map(encoded, tags))
 
 
 def delete_tags(connection: Connection, ids: Iterable[UUID]) -> list[SealedReference]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from itertools import starmap
 from typing import Final
 from uuid import UUID
 
@@ -9,7 +10,16 @@ import msgspec
 from sqlalchemy import Connection, text
 
 from custody.database.blobs import Blobs, Ints, Texts, Uuids
-from custody.database.copying import fetch
+from custody.database.copying import (
+    UUID_HEAD,
+    blob,
+    columns,
+    copy_encoded,
+    fetch,
+    int_value,
+    small_value,
+    text_value,
+)
 
 _LOCK: Final = 0x637573_02  # "cus" 2: one writer of the keystore at a time
 
@@ -29,6 +39,12 @@ _ADD_KEYS = text(
     " w (id, customer, period, slice, bucket_generation, generation, wrapped)"
     " JOIN buckets b ON b.period = w.period AND b.slice = w.slice ON CONFLICT DO NOTHING"
 )
+_COPY_KEYS: Final = (
+    "COPY custody.data_keys (key_id, customer_id, period, slice, generation, customer_generation,"
+    " wrapped) FROM STDIN (FORMAT BINARY)"
+)
+_COLUMN_COUNT: Final = columns(7)
+IN_USE: Final = "data_keys_in_use"
 _KEYS_BY_ID: Final = (
     "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
     " WHERE key_id = ANY(%(ids)s)"
@@ -121,6 +137,38 @@ def add_keys(
         },
     )
     return result.rowcount
+
+
+def copy_keys(
+    connection: Connection, keys: Sequence[WrappedKey], customer_generations: Sequence[int]
+) -> int:
+    """Add data keys by binary COPY and return how many; the caller shares their buckets.
+
+    Raises:
+        UniqueViolation: Somebody made one of them meanwhile (``IN_USE``): the transaction is over.
+    """
+    rows = sorted(
+        zip(keys, customer_generations, strict=True), key=lambda pair: pair[0].customer_id
+    )
+    copy_encoded(connection, _COPY_KEYS, starmap(_encoded, rows))
+    return len(rows)
+
+
+def _encoded(key: WrappedKey, customer_generation: int) -> bytes:
+    return b"".join(
+        (
+            _COLUMN_COUNT,
+            UUID_HEAD,
+            key.key_id.bytes,
+            UUID_HEAD,
+            key.customer_id.bytes,
+            text_value(key.period),
+            small_value(key.slice),
+            int_value(key.generation),
+            int_value(customer_generation),
+            blob(key.wrapped),
+        )
+    )
 
 
 def keys_by_id(connection: Connection, ids: Iterable[UUID]) -> list[WrappedKey]:

@@ -54,15 +54,18 @@ _KEYS: Final = (
     "SELECT tag, record_id, period, customer_id, version, content_tag FROM record_keys"
     " WHERE tag = ANY(%(tags)s)"
 )
-_PUT_KEYS = text(
-    "INSERT INTO record_keys (tag, record_id, period, customer_id, version, content_tag, epoch)"
-    " SELECT n.*, :epoch FROM unnest(CAST(:tags AS bytea[]), CAST(:records AS uuid[]),"
-    " CAST(:periods AS text[]), CAST(:customers AS uuid[]), CAST(:versions AS integer[]),"
-    " CAST(:contents AS bytea[])) n ON CONFLICT (tag) DO UPDATE SET period = excluded.period,"
-    " version = excluded.version, content_tag = excluded.content_tag"
-    " WHERE record_keys.record_id = excluded.record_id"
-    " AND record_keys.version = excluded.version - 1"
+_ADVANCE_KEYS = text(
+    "UPDATE record_keys k SET period = w.period, version = w.version, content_tag = w.content"
+    " FROM unnest(CAST(:tags AS bytea[]), CAST(:records AS uuid[]), CAST(:periods AS text[]),"
+    " CAST(:versions AS integer[]), CAST(:contents AS bytea[]))"
+    " w (tag, record, period, version, content)"
+    " WHERE k.tag = w.tag AND k.record_id = w.record AND k.version = w.version - 1"
 )
+_COPY_KEYS: Final = (
+    "COPY custody.record_keys (tag, record_id, period, customer_id, version, content_tag, epoch)"
+    " FROM STDIN (FORMAT BINARY)"
+)
+_KEY_COLUMN_COUNT: Final = columns(7)
 _DELETE = text("DELETE FROM records WHERE id = ANY(:ids)")
 _DELETE_KEYS = text("DELETE FROM record_keys WHERE record_id = ANY(:ids)")
 _MOVE_KEYS = text(
@@ -194,10 +197,35 @@ def record_keys(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, Re
     return {row[0]: RecordKey(*row) for row in fetch(connection, _KEYS, {"tags": Blobs(tags)})}
 
 
-def put_record_keys(connection: Connection, keys: Sequence[RecordKey], epoch: int) -> int:
-    """Add record keys, or advance the version of those there, and return how many took effect.
+def copy_record_keys(connection: Connection, keys: Iterable[RecordKey], epoch: int) -> None:
+    """Add the keys of new records by binary COPY, in the connection's transaction.
 
-    Their tags are of the given epoch.
+    Raises:
+        UniqueViolation: One is there already: the transaction is over.
+    """
+    number = int_value(epoch)
+
+    def encoded(one: RecordKey) -> bytes:
+        return b"".join(
+            (
+                _KEY_COLUMN_COUNT,
+                blob(one.tag),
+                UUID_HEAD,
+                one.record_id.bytes,
+                text_value(one.period),
+                UUID_HEAD,
+                one.customer_id.bytes,
+                int_value(one.version),
+                blob(one.content_tag),
+                number,
+            )
+        )
+
+    copy_encoded(connection, _COPY_KEYS, map(encoded, keys))
+
+
+def advance_record_keys(connection: Connection, keys: Sequence[RecordKey]) -> int:
+    """Advance the versions of record keys, and return how many took effect.
 
     A key whose record or version is not the expected predecessor does not take effect.
     """
@@ -205,12 +233,10 @@ def put_record_keys(connection: Connection, keys: Sequence[RecordKey], epoch: in
         "tags": Blobs(key.tag for key in keys),
         "records": Uuids(key.record_id for key in keys),
         "periods": Texts(key.period for key in keys),
-        "customers": Uuids(key.customer_id for key in keys),
         "versions": Ints(key.version for key in keys),
         "contents": Blobs(key.content_tag for key in keys),
-        "epoch": epoch,
     }
-    return connection.execute(_PUT_KEYS, columns).rowcount
+    return connection.execute(_ADVANCE_KEYS, columns).rowcount
 
 
 def move_record_keys(connection: Connection, rows: Sequence[RecordRow]) -> None:

@@ -4,10 +4,10 @@ Key first, data second: a data key is committed in the key database before anyth
 is written, by an idempotent insert that returns the key already there. An orphan key harms nobody.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from custody.database import buckets, keytables
 from custody.database.buckets import BucketCount
-from custody.database.engine import transaction
+from custody.database.engine import DatabaseError, transaction
 from custody.database.keytables import WrappedKey
 from custody.keys.batches import BatchKeys
 from custody.keys.consents import ConsentKeys
@@ -29,6 +29,8 @@ from custody.keys.wrapping import SLICES, BucketKek, kek_name, slice_of
 from custody.randomness import Pool
 from custody.seal import DataKey, KeyMissingError, new_key
 from custody.suites import AES_256_GCM, SM4_GCM, Suite
+
+_Adding: TypeAlias = Callable[[Connection, Sequence[WrappedKey], Sequence[int]], int]
 
 _READS: Final = 5
 _ID_BYTES: Final = 16
@@ -72,15 +74,25 @@ class Keyring:
             wanted: The customer's generation for each customer and period.
             at: The instant, for buckets that must be opened.
         """
-        periods = {period for _, period in wanted}
-        self._open_buckets(periods, at)
+        self._open_buckets({period for _, period in wanted}, at)
+        try:
+            return self._data_keys(wanted, keytables.copy_keys)
+        except DatabaseError as error:
+            if error.constraint != keytables.IN_USE:
+                raise
+        # Somebody made one of them meanwhile: each is added that is not there.
+        return self._data_keys(wanted, keytables.add_keys)
+
+    def _data_keys(
+        self, wanted: Mapping[tuple[UUID, str], int], add: _Adding
+    ) -> dict[tuple[UUID, str], DataKey]:
         with transaction(self._engine) as connection:
-            generations = buckets.share_buckets(connection, periods)
+            generations = buckets.share_buckets(connection, {period for _, period in wanted})
             keys = {(k.customer_id, k.period): k for k in keytables.keys_in_use(connection, wanted)}
             missing = {pair: wanted[pair] for pair in wanted.keys() - keys.keys()}
             opened = self._opened(keys.values())
             if missing:
-                opened |= self._add(connection, missing, generations)
+                opened |= self._add(connection, missing, generations, add)
         return opened
 
     def _add(
@@ -88,6 +100,7 @@ class Keyring:
         connection: Connection,
         missing: Mapping[tuple[UUID, str], int],
         generations: Mapping[tuple[str, int], int],
+        add: _Adding,
     ) -> dict[tuple[UUID, str], DataKey]:
         """Make a key for each (customer, period), unless somebody else has made one meanwhile."""
         randomness, keks = Pool(), _Keks(self._keystore, self._installation)
@@ -101,7 +114,7 @@ class Keyring:
             kek = keks.of(period, place, generation)
             wrapped.append(kek.wrap(customer_id, key, self._suite, randomness))
             fresh[customer_id, period] = key
-        if keytables.add_keys(connection, wrapped, list(missing.values())) == len(wrapped):
+        if add(connection, wrapped, list(missing.values())) == len(wrapped):
             return fresh
         return self._opened(keytables.keys_in_use(connection, missing))
 
