@@ -59,6 +59,8 @@ def load(ground: Ground, stage: str, batch_id: UUID, workers: int) -> Load:
     ]
     for one in processes:
         one.start()
+    for _, there in pipes:  # so that a worker's death is heard
+        there.close()
     ends = [here for here, _ in pipes]
     _hear(ends)  # all are warm
     wal = ground.wal_position()

@@ -37,14 +37,16 @@ def do_span(
 
 
 @contextmanager
-def helped(stage: str, actor: Actor, batch_id: str, first: int, last: int) -> Iterator[None]:
+def helped(
+    stage: str, custody: Custody, actor: Actor, batch_id: str, first: int, last: int
+) -> Iterator[None]:
     """Have other processes do chunks of a span too, as many as the settings allow.
 
     They stay until all are done; where the block fails they are ended.
     """
-    settings = load_settings()
-    rows = (last - first + 1) * settings.chunk_rows
-    count = settings.processes - 1 if rows >= _WORTH_ROWS else 0
+    cut = require_batch(custody, read_id(BATCH, batch_id)).layout or {}
+    rows = (last - first + 1) * int(cut.get("chunk_rows", custody.chunk_rows))
+    count = load_settings().processes - 1 if rows >= _WORTH_ROWS else 0
     spawning = multiprocessing.get_context("spawn")
     helpers = [
         spawning.Process(target=_help, args=(stage, actor, batch_id, first, last), daemon=True)

@@ -104,7 +104,7 @@ def fit_search() -> int:
 
 def _together(stage: str, opened: Custody, batch_id: str, first: int, last: int) -> int:
     who = actor()
-    with helped(stage, who, batch_id, first, last):
+    with helped(stage, custody(), who, batch_id, first, last):
         return do_span(stage, opened, who, batch_id, first, last)
 
 

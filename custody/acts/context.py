@@ -49,7 +49,7 @@ class Custody:
     @property
     def hash_name(self) -> str:
         """The hash by which digests of requests are made, fixed when it was created."""
-        return self.keyring.hash_name
+        return self.keyring.tags.hash_name
 
     def now(self) -> datetime:
         """Return the present instant."""

@@ -21,14 +21,14 @@ from custody.database.keytables import WrappedKey
 from custody.keys.batches import BatchKeys
 from custody.keys.consents import ConsentKeys
 from custody.keys.document import EntryMissingError
-from custody.keys.keystore import Keystore, Rotation, tag_entry
+from custody.keys.keystore import Keystore, Rotation
 from custody.keys.references import References
 from custody.keys.tags import Tagger
 from custody.keys.turning import PeriodClosedError, Turner
 from custody.keys.wrapping import SLICES, BucketKek, kek_name, slice_of
 from custody.randomness import Pool
 from custody.seal import DataKey, KeyMissingError, new_key
-from custody.suites import AES_256_GCM, SM4_GCM, Suite
+from custody.suites import AES_256_GCM, Suite
 
 _Adding: TypeAlias = Callable[[Connection, Sequence[WrappedKey], Sequence[int]], int]
 
@@ -58,12 +58,6 @@ class Keyring:
         self.batches = BatchKeys(self._installation, engine, keystore, suite)
         self.consents = ConsentKeys(self._installation, engine, keystore, suite)
         self.references = References(self._installation, keystore)
-
-    @property
-    def hash_name(self) -> str:
-        """The hash of the suite the installation was created under, by which its tags are made."""
-        under_gm = tag_entry("search", SM4_GCM) in self._keystore.names
-        return (SM4_GCM if under_gm else AES_256_GCM).digest.name
 
     def data_keys(
         self, wanted: Mapping[tuple[UUID, str], int], at: datetime

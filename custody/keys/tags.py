@@ -32,18 +32,22 @@ TagOf: TypeAlias = Callable[[str], bytes]
 
 
 class Tagger:
-    """Computes tags under the keystore's keys; each key's inner state is prepared once."""
+    """Computes tags under the keystore's keys; each key's inner state is prepared once.
+
+    Attributes:
+        hash_name: The hash of the suite the installation was created under.
+    """
 
     def __init__(self, keystore: Keystore) -> None:
         suite = SM4_GCM if tag_entry("search", SM4_GCM) in keystore.names else AES_256_GCM
         self._keystore, self._suite = keystore, suite
-        self._hash = suite.digest.name
+        self.hash_name = suite.digest.name
         search, suppression, content = (
             keystore.secret(tag_entry(name, suite)) for name in KEPT_TAG_ENTRIES
         )
-        self._search = Keyed.under(search, self._hash)
-        self._suppression = Keyed.under(suppression, self._hash)
-        self._content = Keyed.under(content, self._hash)
+        self._search = Keyed.under(search, self.hash_name)
+        self._suppression = Keyed.under(suppression, self.hash_name)
+        self._content = Keyed.under(content, self.hash_name)
         self._content_key = content
         self._identities: dict[int, IdentityTags] = {}
 
@@ -76,7 +80,7 @@ class Tagger:
         known = self._identities.get(epoch)
         if known is None:
             key = self._keystore.secret(self.epoch_entry(epoch))
-            known = self._identities[epoch] = IdentityTags(epoch, Keyed.under(key, self._hash))
+            known = self._identities[epoch] = IdentityTags(epoch, Keyed.under(key, self.hash_name))
         return known
 
     def suppressions(self, reference: str, namespace: str) -> TagOf:
@@ -102,7 +106,7 @@ class Tagger:
 
     def content_stream(self) -> "hmac.HMAC":
         """Return a running hash for content too large to hold, keyed as :meth:`content`."""
-        return hmac.new(self._content_key, digestmod=self._hash)
+        return hmac.new(self._content_key, digestmod=self.hash_name)
 
 
 @dataclass(frozen=True, slots=True)

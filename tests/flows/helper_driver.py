@@ -24,7 +24,7 @@ def main(path: Path, how: str) -> None:
     shown, last = show_id(BATCH, batch.id), batch.chunks - 1
     here, failed = 0, False
     try:
-        with helpers.helped("ingest", WHO, shown, 0, last):
+        with helpers.helped("ingest", custody, WHO, shown, 0, last):
             begun = len(active_children())
             while how == "fail":
                 _fail_once(bool(receipts_of(custody, batch.id)))
