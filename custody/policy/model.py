@@ -232,7 +232,7 @@ class _Numbering(dict[str, int]):
     """Numbers by name, for those who ask for every field of every row."""
 
     def __missing__(self, name: str) -> int:
-        raise UnknownNameError("field", name)
+        return _find("field", dict(self), name)
 
 
 def column_key(header: str) -> str:

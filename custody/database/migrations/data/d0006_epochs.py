@@ -6,6 +6,8 @@ lay beside the identity tag, and its key is never renewed.
 
 from alembic import op
 
+from custody.errors import UsageError
+
 revision = "d0006"
 down_revision = "d0005"
 
@@ -32,5 +34,12 @@ ALTER TABLE custody.record_keys ADD epoch integer NOT NULL;
 
 
 def upgrade() -> None:
-    """Add the tables and columns; the columns cannot be filled for tags that are there already."""
-    op.get_bind().connection.cursor().execute(_EPOCHS)
+    """Add the tables and columns.
+
+    Raises:
+        UsageError: There are tags already: nothing could be put beside them.
+    """
+    raw = op.get_bind().connection.cursor()
+    if raw.execute("SELECT FROM custody.identity_tags LIMIT 1").fetchone() is not None:
+        raise UsageError("customers of an earlier version cannot be taken over; begin a new home")
+    raw.execute(_EPOCHS)
