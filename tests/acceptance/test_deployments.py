@@ -93,3 +93,9 @@ def test_the_purge_is_due_at_two_in_the_morning_in_beijing(firm: Firm) -> None:
         assert (due.hour, due.minute, due.utcoffset()) == (2, 0, BEIJING.utcoffset(due))
     days = {datetime.fromisoformat(run["expected_start_time"]).date() for run in runs}
     assert len(days) == len(runs)
+
+
+def test_the_schedule_renews_tags_only_when_they_are_due(firm: Firm) -> None:
+    (schedule,) = firm.deployment("retag")["schedules"]
+    assert schedule["active"]
+    assert schedule["parameters"] == {"only_if_due": True}
