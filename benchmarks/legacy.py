@@ -17,13 +17,12 @@ from uuid import UUID, uuid4
 import psycopg
 
 from benchmarks.ground import Ground
-from custody.acts.subjects import reference_name
 from custody.demo.people import Person, World, make_person
 from custody.demo.rows import CUSTOMER_COLUMNS, Row, customer_row
 from custody.identifiers import random_id
 from custody.keys.keystore import FIRST_EPOCH
-from custody.keys.references import FIRST_GENERATION
 from custody.randomness import Pool
+from custody.reference import IDENTITY, reference_name, seal_reference
 
 SOURCE: Final = "legacy_customers"
 CONSENT_SOURCE_NAMESPACE: Final = "legacy"
@@ -70,8 +69,9 @@ def _give(ground: Ground, some: list[Person]) -> None:
     now = custody.keyring.tags.epochs(FIRST_EPOCH).now
     tag_of = now.references("customer_no", CONSENT_SOURCE_NAMESPACE)
     name = reference_name("customer_no", CONSENT_SOURCE_NAMESPACE)
-    kek = custody.keyring.references.of(FIRST_GENERATION)
     known = [(random_id(), person) for person in some]
+    keys = custody.keyring.data_keys({(one, IDENTITY): 1 for one, _ in known}, at)
+    installation = custody.installation_id
     with psycopg.connect(ground.owner_url) as connection:
         _copy(
             connection,
@@ -81,19 +81,21 @@ def _give(ground: Ground, some: list[Person]) -> None:
         )
         _copy(
             connection,
-            "COPY custody.identity_tags (tag, customer_id, reference, single, sealed,"
-            " epoch, generation)"
+            "COPY custody.identity_tags (tag, customer_id, reference, single, key_id,"
+            " sealed, epoch)"
             " FROM STDIN (FORMAT BINARY)",
-            ["bytea", "uuid", "text", "bool", "bytea", "int4", "int4"],
+            ["bytea", "uuid", "text", "bool", "uuid", "bytea", "int4"],
             (
                 (
                     tag_of(person.customer_no),
                     one,
                     name,
                     True,
-                    kek.seal(one, name, person.customer_no, custody.suite, randomness),
+                    (key := keys[one, IDENTITY]).key_id,
+                    seal_reference(
+                        key, installation, one, name, person.customer_no, custody.suite, randomness
+                    ),
                     FIRST_EPOCH,
-                    kek.generation,
                 )
                 for one, person in known
             ),

@@ -117,6 +117,10 @@ class Directory:
                 self.singles[customer, reference.name] = reference.tag
             self.learnt.append((customer, reference))
 
+    def customers_learnt(self) -> set[UUID]:
+        """Return of whom something was learnt."""
+        return {customer for customer, _ in self.learnt}
+
     def _require_agreement(self, customer: UUID, references: Iterable[Reference]) -> None:
         for reference in references:
             known = self.singles.get((customer, reference.name))

@@ -8,7 +8,8 @@ from uuid import UUID
 from custody.acts import coverage as covering
 from custody.acts import period_end, retagging, turning
 from custody.acts import rekey as rekeying
-from custody.acts.rekey_places import rekey_places, rekey_references
+from custody.acts.references import rekey_references
+from custody.acts.rekey_places import rekey_places
 from custody.identifiers import CUSTOMER, read_id, show_id
 from custody.suites import suite_named
 from tasks.artifacts import publish
@@ -25,13 +26,11 @@ class KeysReceipt:
     Attributes:
         buckets: How many buckets turned, or are closed.
         keys: How many data keys were wrapped anew, or deleted.
-        references: How many references beside identity tags were sealed anew.
         destroyed: How many key-encryption keys were destroyed.
     """
 
     buckets: int = 0
     keys: int = 0
-    references: int = 0
     destroyed: int = 0
 
 
@@ -80,12 +79,7 @@ def turn_keys(everything: bool = False) -> KeysReceipt:  # noqa: FBT001, FBT002 
     done = turning.turn_keys(custody(), actor(), everything=everything)
     receipt = KeysReceipt()
     if done is not None:
-        receipt = KeysReceipt(
-            buckets=done.buckets,
-            keys=done.keys,
-            references=done.references,
-            destroyed=done.destroyed,
-        )
+        receipt = KeysReceipt(buckets=done.buckets, keys=done.keys, destroyed=done.destroyed)
     publish("turn", "all" if everything else "deleted", asdict(receipt), {})
     return receipt
 

@@ -31,7 +31,9 @@ from custody.normalise import NormalisedRow, normalise_rows
 from custody.policy.model import Dataset, Retention, Scope
 from custody.quality import Verdict, check_chunk
 from custody.record import Value, encode_payload, to_payload
+from custody.reference import IDENTITY
 from custody.rows import Chunk
+from custody.seal import DataKey
 from custody.sources.consents import consents_dataset
 
 _REQUIRED: Final = frozenset({"purpose", "kind", "given_at"})
@@ -60,7 +62,29 @@ class ConsentDraft:
     unchanged: int
     directory: Directory
     new_customers: frozenset[UUID]
+    generations: Mapping[UUID, int]
     verdict: Verdict
+
+    def keys_wanted(self) -> dict[tuple[UUID, str], int]:
+        """Return the generation of each customer whose references are to be sealed."""
+        learnt = self.directory.customers_learnt()
+        return {(one, IDENTITY): self.generations.get(one, 1) for one in learnt}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DraftKeys:
+    """The keys a draft needs: of each customer's evidence, and of the references it brought."""
+
+    evidence: Mapping[UUID, DataKey]
+    references: Mapping[tuple[UUID, str], DataKey]
+
+
+def keys_for(custody: Custody, draft: ConsentDraft) -> DraftKeys:
+    """Return the keys a draft needs, making those that are missing."""
+    return DraftKeys(
+        evidence=custody.keyring.consents.keys({customer for _, customer in draft.accepted}),
+        references=custody.keyring.data_keys(draft.keys_wanted(), custody.now()),
+    )
 
 
 def consent_scope(dataset: Dataset) -> Scope:
@@ -87,7 +111,8 @@ def draft_consents(
     placed = [_place(row, directory, new_customers, erased) for row in fresh]
     accepted = [(row, row.customer_id) for row in placed if row.customer_id is not None]
     concerned = {customer for _, customer in accepted} - new_customers
-    if len(generations_of(connection, concerned)) != len(concerned):
+    generations = generations_of(connection, concerned)
+    if len(generations) != len(concerned):
         raise ChangedMeanwhileError
     return ConsentDraft(
         accepted=tuple(accepted),
@@ -95,6 +120,7 @@ def draft_consents(
         unchanged=len(rows) - len(fresh),
         directory=directory,
         new_customers=frozenset(new_customers),
+        generations=generations,
         verdict=verdict,
     )
 

@@ -17,14 +17,16 @@ from custody.acts.claiming import written_meanwhile
 from custody.acts.consent_rows import (
     ConsentDraft,
     ConsentRow,
+    DraftKeys,
     draft_consents,
     instant_of,
+    keys_for,
     sound_values,
 )
 from custody.acts.context import Actor, Custody
 from custody.acts.intake_area import RefusedRow, hold_rows
 from custody.acts.recording import record
-from custody.acts.store import again_if_changed
+from custody.acts.redoing import again_if_changed
 from custody.acts.subjects import (
     ChangedMeanwhileError,
     find_subject,
@@ -70,9 +72,12 @@ def ingest_consents(
 
 def examine_consents(custody: Custody, batch: Batch, chunk: Chunk) -> ChunkReceipt:
     """Return what :func:`ingest_consents` would do, and write nothing."""
-    with transaction(custody.data) as connection:
-        draft = draft_consents(custody, connection, batch, chunk)
-    return _receipt(batch, chunk, draft)
+
+    def examined() -> ConsentDraft:
+        with transaction(custody.data) as connection:
+            return draft_consents(custody, connection, batch, chunk)
+
+    return _receipt(batch, chunk, again_if_changed(examined))
 
 
 def record_consent(
@@ -136,7 +141,7 @@ def _ingest_once(
         if known is not None:
             return known
         draft = draft_consents(custody, connection, batch, chunk)
-    keys = custody.keyring.consents.keys({customer for _, customer in draft.accepted})
+    keys = keys_for(custody, draft)
     reached("consents:keys-written")
     receipt = _receipt(batch, chunk, draft)
     with transaction(custody.data) as connection:
@@ -160,7 +165,7 @@ def _record_once(custody: Custody, actor: Actor, batch: Batch, chunk: Chunk) -> 
     if draft.refused:
         codes = sorted(draft.refused[0].codes)
         raise QualityGateError("consent", tuple(Reason(code=code) for code in codes))
-    keys = custody.keyring.consents.keys({customer for _, customer in draft.accepted})
+    keys = keys_for(custody, draft)
     with transaction(custody.data) as connection:
         _write(custody, connection, batch, draft, keys)
         for row, customer in draft.accepted:
@@ -186,16 +191,18 @@ def _write(
     connection: Connection,
     batch: Batch,
     draft: ConsentDraft,
-    keys: Mapping[UUID, DataKey],
+    keys: DraftKeys,
 ) -> None:
     concerned = {customer for _, customer in draft.accepted} - draft.new_customers
     locked = customers.lock_customers(connection, concerned)
     if any(state != "active" for _, state in locked.values()):
         raise ChangedMeanwhileError
     customers.add_customers(connection, draft.new_customers, custody.now())
-    write_learnt(custody, connection, draft.directory)
+    write_learnt(custody, connection, draft.directory, keys.references)
     lift_suppressions(connection, draft.directory)
-    new = [_consent(custody, batch, row, customer, keys) for row, customer in draft.accepted]
+    new = [
+        _consent(custody, batch, row, customer, keys.evidence) for row, customer in draft.accepted
+    ]
     if new:
         consent_tables.add_consents(connection, new)
 
@@ -253,11 +260,8 @@ def _document(
 
 def _refused(custody: Custody, row: ConsentRow) -> RefusedRow:
     dataset = consents_dataset(custody.policy)
-    kept = IntakeRow(
-        number=row.number,
-        values=to_payload(dataset, row.values),
-        content_tag=row.row_tag,
-    )
+    values = to_payload(dataset, row.values)
+    kept = IntakeRow(number=row.number, values=values, content_tag=row.row_tag)
     keep_values = "subject_suppressed" not in row.codes
     return RefusedRow(row=kept, codes=row.codes, keep_values=keep_values)
 

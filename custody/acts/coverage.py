@@ -9,11 +9,9 @@ from sqlalchemy import Connection
 
 from custody.acts.context import Custody
 from custody.acts.place_keys import owners_with_key
-from custody.acts.references import REFERENCE
-from custody.database import identities, sealed
+from custody.database import sealed
 from custody.database.engine import transaction
-from custody.database.identities import ReferenceCount
-from custody.database.sealed import SealCount
+from custody.database.sealed import NO_DATASET, REFERENCE, SealCount
 from custody.database.sealed_places import (
     DOCUMENT,
     PLACES,
@@ -22,7 +20,6 @@ from custody.database.sealed_places import (
     stray_in,
 )
 from custody.identifiers import BATCH, CONSENT, CUSTOMER, RECORD, show_id
-from custody.keys.references import reference_entry
 from custody.suites import SUITES
 
 if TYPE_CHECKING:
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 
 UNSEALED: Final = "none"
 MOST_LISTED: Final = 1000
-OTHER: Final = "-"
+OTHER: Final = NO_DATASET
 ONLY_GENERATION: Final = 1
 
 
@@ -40,8 +37,8 @@ class CoverageLine:
 
     Attributes:
         suite: The suite's name; ``none`` for what is not sealed under its record's key.
-        generation: The generation of the bucket's or the references' key-encryption key, 1 where
-            keys have but one (consents, days of batches); 0 where there is no key.
+        generation: The generation of the bucket's key-encryption key, 1 where keys have but one
+            (consents, days of batches); 0 where there is no key.
         wanted: Whether the policy wants it so.
     """
 
@@ -107,14 +104,14 @@ def coverage(custody: Custody, listed: int = MOST_LISTED) -> Coverage:
     """
     tally = _Tally(custody)
     with transaction(custody.data) as connection:
-        for page in sealed.seal_counts(connection):
-            tally.add_records(page)
+        for counts in (sealed.seal_counts, sealed.reference_counts):
+            for page in counts(connection, None):
+                tally.add_keyed(page)
         for place in PLACES:
             for owners in place_counts(connection, place):
                 tally.add_place(place, owners)
     with transaction(custody.data) as connection:
         tally.look_again(connection)
-        tally.add_references(identities.count_seals(connection))
         stray = _listed(custody, connection, tally, listed)
     lines = [
         CoverageLine(
@@ -144,10 +141,9 @@ class _Tally:
         self.counts: Counter[tuple[str, str, int, int]] = Counter()
         self.keyless: set[UUID] = set()
         self.keyless_owners: dict[str, set[UUID]] = {place: set() for place in PLACES}
-        self.keyless_generations: set[int] = set()
 
-    def add_records(self, page: Sequence[SealCount]) -> None:
-        """Count seals of records, apart from those whose key is not there."""
+    def add_keyed(self, page: Sequence[SealCount]) -> None:
+        """Count seals of records and references, apart from those whose key is not there."""
         generations = self._custody.keyring.generations_of({one.key_id for one in page})
         for one in page:
             if one.key_id in generations:
@@ -164,19 +160,10 @@ class _Tally:
             else:
                 self.keyless_owners[place].add(one.owner)
 
-    def add_references(self, counts: Sequence[ReferenceCount]) -> None:
-        """Count the references beside identity tags; their generation says which key is theirs."""
-        names = self._custody.keyring.keystore.names
-        for one in counts:
-            has_key = reference_entry(one.generation) in names
-            self._add(OTHER, REFERENCE, one.suite, one.generation if has_key else 0, one.seals)
-            if not has_key:
-                self.keyless_generations.add(one.generation)
-
     def look_again(self, connection: Connection) -> None:
         """Count what still lies where there was no key."""
-        if self.keyless:
-            for page in sealed.seal_counts(connection, list(self.keyless)):
+        for counts in (sealed.seal_counts, sealed.reference_counts) if self.keyless else ():
+            for page in counts(connection, list(self.keyless)):
                 for one in page:
                     self._add(one.dataset, one.level, one.suite, 0, one.seals)
         for place, owners in self.keyless_owners.items():
@@ -215,7 +202,6 @@ def _listed(custody: Custody, connection: Connection, tally: _Tally, most: int) 
             )
             for one in stray_in(connection, place, suite, left, keyless=owners)
         ]
-    keyless_generations, left = tally.keyless_generations, most - len(found)
     return found + [
         Stray(
             dataset=OTHER,
@@ -223,9 +209,9 @@ def _listed(custody: Custody, connection: Connection, tally: _Tally, most: int) 
             reference=show_id(CUSTOMER, one.customer_id),
             number=0,
             suite=_name(one.suite),
-            has_key=one.generation not in keyless_generations,
+            has_key=one.has_key,
         )
-        for one in identities.stray_references(connection, suite, keyless_generations, left)
+        for one in sealed.stray_references(connection, suite, keyless, most - len(found))
     ]
 
 

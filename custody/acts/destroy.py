@@ -21,7 +21,8 @@ from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
 from custody.acts.planning import end_of, require_plan, scope_of, select_due
 from custody.acts.recording import record
-from custody.acts.subjects import ChangedMeanwhileError, suppression_tags
+from custody.acts.references import suppression_tags
+from custody.acts.subjects import ChangedMeanwhileError
 from custody.acts.vote import require_approval
 from custody.consent import withdrawn_purposes
 from custody.counts import count_codes
@@ -158,7 +159,7 @@ def _erase(
     )
     if records.delete_records(connection, going) != len(going):
         raise ChangedMeanwhileError
-    ended, unreadable = _end_identities(custody, connection, waiting)
+    ended, unreadable = _end_identities(custody, connection, plan.id, waiting)
     customer_tables.raise_generations(
         connection, {one.customer_id for one in gone} - set(ended), "active"
     )
@@ -221,7 +222,7 @@ def _has_lost_basis(row: RecordRow, withdrawn: Mapping[str, datetime]) -> bool:
 
 
 def _end_identities(
-    custody: Custody, connection: Connection, customers: Iterable[UUID]
+    custody: Custody, connection: Connection, plan_id: UUID, customers: Iterable[UUID]
 ) -> tuple[list[UUID], int]:
     """End the identity of customers with nothing left, and remember that they were erased.
 
@@ -237,6 +238,8 @@ def _end_identities(
     until = custody.today() + timedelta(days=_DAYS_A_YEAR * years)
     customer_tables.suppress(connection, suppressions, custody.now(), until)
     customer_tables.raise_generations(connection, ended, "erased")
+    keys = {one.key_id: one.customer_id for one in references}
+    endings.end_keys(connection, list(keys.items()), "erased", custody.now(), plan_id)
     return ended, unreadable
 
 

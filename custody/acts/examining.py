@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from custody.acts.basis import Ground, JudgedBasis, consents_for
 from custody.acts.context import Custody
+from custody.acts.redoing import again_if_changed
 from custody.acts.subjects import (
     RecordTags,
     epochs_of,
@@ -96,7 +97,15 @@ class Examined:
 
 
 def examine_chunk(custody: Custody, batch: Batch, chunk: Chunk) -> Examined:
-    """Check a chunk's rows and write nothing."""
+    """Check a chunk's rows and write nothing.
+
+    Raises:
+        ChangedMeanwhileError: Tags were renewed over and over.
+    """
+    return again_if_changed(lambda: _examine_once(custody, batch, chunk))
+
+
+def _examine_once(custody: Custody, batch: Batch, chunk: Chunk) -> Examined:
     dataset = custody.policy.dataset(batch.dataset)
     scope = custody.policy.scope(batch.purpose, batch.dataset)
     normalised = normalise_rows(dataset, chunk.rows, custody.zone, scope.fields)

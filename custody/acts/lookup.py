@@ -8,6 +8,7 @@ from uuid import UUID
 from custody.acts.context import Actor, Custody
 from custody.acts.opening import dataset_of
 from custody.acts.recording import record
+from custody.acts.redoing import again_if_changed
 from custody.acts.subjects import find_subject
 from custody.database import consents as consent_tables
 from custody.database import customers, records
@@ -64,14 +65,18 @@ def find_customer(
     if row.problems:
         raise UsageError("not the form of the reference", ", ".join(sorted(row.problems)))
     values = {name: value for name, value in row.values.items() if value is not None}
-    with transaction(custody.data) as connection:
-        try:
-            found = find_subject(custody, connection, dataset, namespace, values)
-        except IdentityConflictError:
-            raise UsageError("the references belong to different customers") from None
-        facts = {"by": sorted(references), "found": int(found is not None)}
-        record(connection, custody, actor, "customer:reference:searched", facts)
-    return found
+
+    def found() -> UUID | None:
+        with transaction(custody.data) as connection:
+            try:
+                customer = find_subject(custody, connection, dataset, namespace, values)
+            except IdentityConflictError:
+                raise UsageError("the references belong to different customers") from None
+            facts = {"by": sorted(references), "found": int(customer is not None)}
+            record(connection, custody, actor, "customer:reference:searched", facts)
+        return customer
+
+    return again_if_changed(found)
 
 
 def summarise_customer(custody: Custody, customer_id: UUID) -> CustomerSummary:

@@ -1,136 +1,209 @@
-"""The references beside identity tags, sealed anew: in a turn, and under another suite.
-
-A turn begins the next generation for what was deleted so far, and seals what survives under it,
-page by page; then nothing lies under the keys of earlier generations, and they can be destroyed.
-Killed anywhere, every reference opens, and the next turn goes on.
-"""
+"""The references beside identity tags: opened, checked against their tags, sealed anew."""
 
 import hmac
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from sqlalchemy import Connection
 
-from custody.acts.context import Custody
+from custody.acts.context import Actor, Custody
+from custody.acts.recording import record
 from custody.acts.subjects import ChangedMeanwhileError
 from custody.database import identities
 from custody.database.engine import transaction
 from custody.database.identities import SealedReference
-from custody.keys.references import ReferenceKek, read_reference_entry, reference_entry
+from custody.database.sealed import REFERENCE
+from custody.keys.tags import IdentityTags
 from custody.randomness import Pool
-from custody.seal import SealInvalidError
+from custody.reference import open_reference, place_of, read_reference_name, seal_reference
+from custody.seal import DataKey, KeyMissingError, SealInvalidError
 from custody.steps import reached
-from custody.suites import Suite
 
-REFERENCE: Final = "reference"
-PAGE: Final = 5000
+PAGE: Final = 2000
 _PASSES: Final = 20
 _PAUSE_SECONDS: Final = 0.1
 
 
-def references_wait(custody: Custody) -> bool:
-    """Whether a turn has anything to do with references."""
-    with transaction(custody.data) as connection:
-        dirty = identities.is_dirty(connection)
-        state = identities.read_state(connection)
-    custody.keyring.keystore.reload()
-    return dirty or bool(_earlier(custody, state.generation))
+class Opener:
+    """Opens references whose keys it has asked for together."""
+
+    def __init__(self, custody: Custody, references: Iterable[SealedReference]) -> None:
+        """Ask for the keys."""
+        self._installation = custody.installation_id
+        self._keys = custody.keyring.open_keys({one.key_id for one in references})
+
+    def key_of(self, one: SealedReference) -> DataKey:
+        """Return the key of a reference.
+
+        Raises:
+            KeyMissingError: It is gone; whose the reference is is named.
+        """
+        key = self._keys.get(one.key_id)
+        if key is None:
+            raise KeyMissingError(f"{_place(one)}: its key is gone")
+        return key
+
+    def open(self, one: SealedReference) -> str:
+        """Return a reference.
+
+        Raises:
+            SealInvalidError: It does not open; whose it is is named.
+            KeyMissingError: Of these: its key is gone.
+        """
+        key = self.key_of(one)
+        return open_reference(key, self._installation, one.customer_id, one.reference, one.sealed)
 
 
-def turn_references(custody: Custody, *, everything: bool = False) -> int:
-    """Seal under the next generation what survives where references were deleted, or in any case.
+def suppression_tags(
+    custody: Custody, references: Iterable[SealedReference]
+) -> tuple[list[bytes], int]:
+    """Return the tags by which the return of erased people is noticed.
+
+    An erasure does not wait for a reference that does not open: it is counted.
 
     Returns:
-        How many were sealed anew, each opened again and compared.
+        The tags, and how many references do not open.
+    """
+    references = list(references)
+    opener, tags = Opener(custody, references), custody.keyring.tags
+    made, unreadable = list[bytes](), 0
+    for one in references:
+        try:
+            value = opener.open(one)
+        except SealInvalidError:
+            unreadable += 1
+        else:
+            made.append(tags.suppression(*read_reference_name(one.reference), value))
+    return made, unreadable
+
+
+def require_its_own(one: SealedReference, value: str, tags: IdentityTags | None) -> None:
+    """Require that a tag is that of the reference beside it.
+
+    Raises:
+        SealInvalidError: It is another's, or the key of its epoch is destroyed.
+    """
+    if tags is None:
+        raise SealInvalidError(f"{_place(one)}: the key of its tag is destroyed")
+    made = tags.references(*read_reference_name(one.reference))(value)
+    if not hmac.compare_digest(made, one.tag):
+        raise SealInvalidError(f"{_place(one)}: its tag is another's")
+
+
+def check_references(custody: Custody) -> int:
+    """Open every reference there is now, hold it against its tag, and return how many there are.
+
+    What does not fit is looked at again: it may have been erased or renewed since it was read.
+
+    Raises:
+        SealInvalidError: One does not open, or its tag is another's; whose it is is named.
+    """
+    count = 0
+    with transaction(custody.data) as reading:
+        for page in identities.every_reference(reading):
+            opener, known = Opener(custody, page), _known(custody)
+            for one in page:
+                try:
+                    require_its_own(one, opener.open(one), known.get(one.epoch))
+                except SealInvalidError:
+                    _look_again(custody, one)
+            count += len(page)
+    return count
+
+
+def _look_again(custody: Custody, one: SealedReference) -> None:
+    with transaction(custody.data) as connection:
+        still = identities.is_still(connection, one)
+    if still:
+        value = Opener(custody, [one]).open(one)
+        require_its_own(one, value, _known(custody).get(one.epoch))
+
+
+def _known(custody: Custody) -> Mapping[int, IdentityTags]:
+    with transaction(custody.data) as connection:
+        epochs = custody.keyring.tags.epochs(identities.read_epoch(connection).epoch)
+    return {one.epoch: one for one in (epochs.now, epochs.before) if one is not None}
+
+
+def rekey_references(custody: Custody, actor: Actor) -> Iterator[int]:
+    """Seal again, page by page, what is not under the policy's suite; yield how many.
 
     Raises:
         SealInvalidError: One does not open; its page stays as it is.
-        ChangedMeanwhileError: Others kept rows locked all the while.
+        ChangedMeanwhileError: Others kept some locked all the while.
     """
-    with transaction(custody.data) as connection:
-        state = identities.read_state(connection)
-        wanted = everything or identities.is_dirty(connection)
-    if wanted:
-        custody.keyring.add_entries([reference_entry(state.generation + 1)])
-        reached("turn:reference-key-made")
+
+    def page(connection: Connection, after: bytes) -> tuple[bytes, int] | None:
+        found = identities.references_to_seal(connection, after, PAGE, custody.suite)
+        if not found:
+            return None
+        identities.put_sealed(connection, _sealed_again(custody, found))
+        facts = {"suite": custody.suite.name, "place": REFERENCE, "seals": len(found)}
+        record(connection, custody, actor, "place:seals:renewed", facts)
+        return found[-1].tag, len(found)
+
+    for _ in passes():
+        yield from one_pass(custody, page)
         with transaction(custody.data) as connection:
-            identities.begin_generation(connection, state.generation)
-        reached("turn:references-begun")
-    return sum(seal_references(custody))
+            if not identities.are_to_seal(connection, custody.suite):
+                return
 
 
-def references_left_behind(custody: Custody) -> set[str]:
-    """Return the names of keys of references under which nothing lies any more."""
-    with transaction(custody.data) as connection:
-        generation = identities.read_state(connection).generation
-        if identities.count_to_seal(connection, generation, custody.suite):
-            return set()
-    return _earlier(custody, generation)
+def _sealed_again(
+    custody: Custody, references: Iterable[SealedReference]
+) -> list[tuple[bytes, bytes]]:
+    references = list(references)
+    opener, randomness = Opener(custody, references), Pool()
+    return [
+        (
+            one.tag,
+            seal_reference(
+                opener.key_of(one),
+                custody.installation_id,
+                one.customer_id,
+                one.reference,
+                opener.open(one),
+                custody.suite,
+                randomness,
+            ),
+        )
+        for one in references
+    ]
 
 
-def seal_references(
-    custody: Custody, then: Callable[[Connection, int], None] | None = None
+def one_pass(
+    custody: Custody, page: Callable[[Connection, bytes], tuple[bytes, int] | None]
 ) -> Iterator[int]:
-    """Seal, page by page, what is of an earlier generation or another suite; yield how many.
+    """Go over tags page by page, and yield how many each page had.
 
     Args:
         custody: The installation.
-        then: What else belongs to the transaction of each page.
+        page: Does the next page behind a tag in a transaction; returns its last tag and how many
+            it had, None where there is none.
+    """
+    after = b""
+    while True:
+        with transaction(custody.data) as connection:
+            done = page(connection, after)
+        if done is None:
+            return
+        reached("references:page-done")
+        after, count = done
+        yield count
+
+
+def passes() -> Iterator[int]:
+    """Yield the number of each pass over tags, of which one leaves what others have locked.
 
     Raises:
-        SealInvalidError: One does not open; its page stays as it is.
-        ChangedMeanwhileError: Others kept rows locked all the while.
+        ChangedMeanwhileError: There were so many that something must be locked all the while.
     """
-    with transaction(custody.data) as connection:
-        generation = identities.read_state(connection).generation
-    kek = custody.keyring.references.of(generation)
-    for attempt in range(_PASSES):
-        time.sleep(attempt * _PAUSE_SECONDS)
-        yield from _pass_over(custody, kek, then)
-        with transaction(custody.data) as connection:
-            if not identities.count_to_seal(connection, generation, custody.suite):
-                return
+    for number in range(_PASSES):
+        time.sleep(number * _PAUSE_SECONDS)
+        yield number
     raise ChangedMeanwhileError
 
 
-def _pass_over(
-    custody: Custody, kek: ReferenceKek, then: Callable[[Connection, int], None] | None
-) -> Iterator[int]:
-    opened, after, randomness = custody.keyring.references.opener(), b"", Pool()
-    while True:
-        with transaction(custody.data) as connection:
-            page = identities.references_to_seal(
-                connection, after, PAGE, kek.generation, custody.suite
-            )
-            if not page:
-                return
-            changes = [
-                (one.tag, _again(one, opened(one), kek, custody.suite, randomness)) for one in page
-            ]
-            identities.put_sealed(connection, changes, kek.generation)
-            if then is not None:
-                then(connection, len(page))
-        reached("turn:references-sealed")
-        yield len(page)
-        after = page[-1].tag
-
-
-def _again(
-    one: SealedReference, value: str, kek: ReferenceKek, suite: Suite, randomness: Pool
-) -> bytes:
-    sealed = kek.seal(one.customer_id, one.reference, value, suite, randomness)
-    found = kek.open(one.customer_id, one.reference, sealed)
-    if not hmac.compare_digest(found.encode(), value.encode()):
-        raise SealInvalidError(f"reference {one.reference} of customer {one.customer_id}")
-    return sealed
-
-
-def _earlier(custody: Custody, generation: int) -> set[str]:
-    """Return the keystore's keys of references of generations before this one."""
-    names = custody.keyring.keystore.names
-    return {
-        name
-        for name in names
-        if (found := read_reference_entry(name)) is not None and found < generation
-    }
+def _place(one: SealedReference) -> str:
+    return place_of(one.customer_id, one.reference)

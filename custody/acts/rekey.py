@@ -21,7 +21,8 @@ from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
-from custody.acts.rekey_places import rekey_places, rekey_references
+from custody.acts.references import rekey_references
+from custody.acts.rekey_places import rekey_places
 from custody.database import customers, records, sealed
 from custody.database.engine import transaction
 from custody.errors import UsageError

@@ -4,12 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from custody.acts.context import Actor, Custody
 from custody.acts.place_keys import open_keys_of
 from custody.acts.recording import record
-from custody.acts.references import REFERENCE, seal_references
 from custody.consent import document_context
 from custody.database.engine import transaction
 from custody.database.sealed_places import (
@@ -48,20 +45,6 @@ def rekey_places(custody: Custody, actor: Actor) -> Iterator[int]:
             reached("rekey:page-read")
             yield _renew(custody, actor, place, stray)
             after = (stray[-1].id, stray[-1].number)
-
-
-def rekey_references(custody: Custody, actor: Actor) -> Iterator[int]:
-    """Seal again, page by page, references beside identity tags; yield how many.
-
-    Raises:
-        SealInvalidError: One does not open; its page stays as it is.
-    """
-
-    def recorded(connection: Connection, seals: int) -> None:
-        facts = {"suite": custody.suite.name, "place": REFERENCE, "seals": seals}
-        record(connection, custody, actor, "place:seals:renewed", facts)
-
-    yield from seal_references(custody, recorded)
 
 
 def _renew(custody: Custody, actor: Actor, place: str, stray: Sequence[PlacedSeal]) -> int:

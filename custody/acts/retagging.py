@@ -1,7 +1,7 @@
 """Identity tags made anew under the key of the next epoch, as is done once a year.
 
-Whoever has had the key of an epoch, and a copy of the database from then, can try people's numbers
-against the tags; against the tags of another epoch neither helps. Steps:
+Whoever has had the key of an epoch can try people's numbers against tags of that epoch; against
+those of another it does not help. Steps:
 
 1. A key of the next epoch is made. 2. The epoch begins: from then on whoever writes tags writes
 those of the new one, and looks for both; whoever was writing is waited for. 3. Page by page the
@@ -9,43 +9,41 @@ reference beside each tag is opened, and the tag made anew. 4. So is each record
 key fields in the record. 5. When no tag of an earlier epoch is left, the keystore is rotated
 without its key.
 
-Killed anywhere, everybody is found; what is left to do is read from the keystore and the tags.
+No epoch begins while tags of the one before the last are there: two that go on at once do the same
+renewal. Killed anywhere, everybody is found; what is left to do is read from the ledger, the tags
+and the keystore.
 """
 
 import hmac
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
+from custody.acts.redoing import ATTEMPTS
+from custody.acts.references import PAGE, Opener, one_pass, passes, require_its_own
 from custody.acts.sealing import OpenRecord, open_present
-from custody.acts.subjects import (
-    ChangedMeanwhileError,
-    read_reference_name,
-    record_key_of,
-)
+from custody.acts.subjects import ChangedMeanwhileError, record_key_of
 from custody.database import identities, records
 from custody.database import installation as installation_tables
 from custody.database.engine import transaction
-from custody.database.identities import SealedReference
 from custody.database.ledger import last_of
 from custody.keys.keystore import read_epoch_entry
-from custody.keys.tags import Epochs, IdentityTags
+from custody.keys.tags import Epochs
 from custody.policy.model import Dataset
 from custody.policy.parse import parse_policy
 from custody.record import Payload, PayloadReader
+from custody.reference import read_reference_name
 from custody.seal import SealInvalidError
 from custody.steps import reached
 
 EVENTS: Final = ("identity:tags:begun", "identity:tags:renewed")
 YEAR: Final = timedelta(days=365)
-PAGE: Final = 2000
-_PASSES: Final = 20
-_PAUSE_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,16 +82,15 @@ class TagStanding:
 
 def tag_standing(custody: Custody) -> TagStanding:
     """Return how the identity tags stand."""
-    custody.keyring.keystore.reload()
     with transaction(custody.data) as connection:
-        state = identities.read_state(connection)
-        waiting = identities.count_to_tag(connection, state.epoch)
         cut_off = last_of(connection, EVENTS) == EVENTS[0]
+        now = identities.read_epoch(connection)
+        waiting = identities.count_earlier(connection, now.epoch)
     return TagStanding(
-        epoch=state.epoch,
-        since=state.began_at.astimezone(custody.zone).isoformat(timespec="seconds"),
+        epoch=now.epoch,
+        since=now.began_at.astimezone(custody.zone).isoformat(timespec="seconds"),
         waiting=waiting,
-        due=cut_off or custody.now() - state.began_at >= YEAR,
+        due=cut_off or waiting > 0 or custody.now() - now.began_at >= YEAR,
     )
 
 
@@ -108,63 +105,36 @@ def renew_tags(custody: Custody, actor: Actor) -> RetagReceipt:
     """
     epoch = _begin(custody, actor)
     renewal = _Renewal(custody=custody, epoch=epoch, epochs=custody.keyring.tags.epochs(epoch))
-    references = total_records = 0
-    for attempt in range(_PASSES):
-        time.sleep(attempt * _PAUSE_SECONDS)
-        references += sum(renewal.references())
+    total_references = total_records = 0
+    for _ in passes():
+        total_references += sum(one_pass(custody, renewal.references))
         total_records += sum(renewal.records())
         with transaction(custody.data) as connection:
-            if not identities.count_to_tag(connection, epoch):
+            if not identities.has_earlier(connection, epoch):
                 break
-    else:
-        raise ChangedMeanwhileError
-    return _end(custody, actor, epoch, references, total_records)
-
-
-def check_references(custody: Custody) -> int:
-    """Open every reference, hold it against its tag, and return how many there are.
-
-    Raises:
-        SealInvalidError: One does not open, or its tag is another's; whose it is is named.
-    """
-    count, after, opened = 0, b"", custody.keyring.references.opener()
-    while True:
-        with transaction(custody.data) as connection:
-            epoch = identities.read_state(connection).epoch
-            page = identities.references_after(connection, after, PAGE)
-        if not page:
-            return count
-        epochs = custody.keyring.tags.epochs(epoch)
-        known = {one.epoch: one for one in (epochs.now, epochs.before) if one is not None}
-        for reference in page:
-            _require_its_own(reference, opened(reference), known.get(reference.epoch))
-        count, after = count + len(page), page[-1].tag
-
-
-def _require_its_own(one: SealedReference, value: str, tags: IdentityTags | None) -> None:
-    """Require that a tag is that of the reference beside it."""
-    place = f"reference {one.reference} of customer {one.customer_id}"
-    if tags is None:
-        raise SealInvalidError(f"{place}: the key of its tag is destroyed")
-    made = tags.references(*read_reference_name(one.reference))(value)
-    if not hmac.compare_digest(made, one.tag):
-        raise SealInvalidError(f"{place}: its tag is another's")
+    return _end(custody, actor, epoch, total_references, total_records)
 
 
 def _begin(custody: Custody, actor: Actor) -> int:
-    """Begin the next epoch, unless one is under way, and return which it is."""
-    with transaction(custody.data) as connection:
-        ending = identities.read_state(connection).epoch
-        if last_of(connection, EVENTS) == EVENTS[0]:
-            return ending
-    custody.keyring.add_entries([custody.keyring.tags.epoch_entry(ending + 1)])
-    reached("retag:key-made")
-    with transaction(custody.data) as connection:
-        if identities.begin_epoch(connection, ending, custody.now()):
-            facts = {"epoch": ending + 1}
-            record(connection, custody, actor, "identity:tags:begun", facts)
-    reached("retag:begun")
-    return ending + 1
+    """Begin the next epoch, unless a renewal is under way, and return which it is."""
+    for _ in range(ATTEMPTS):
+        with transaction(custody.data) as connection:
+            # The ledger first: what it calls begun, the epoch read behind it has seen begin.
+            under_way = last_of(connection, EVENTS) == EVENTS[0]
+            epoch = identities.read_epoch(connection).epoch
+            under_way = under_way or identities.has_earlier(connection, epoch)
+        if under_way:
+            return epoch
+        custody.keyring.add_entries([custody.keyring.tags.epoch_entry(epoch + 1)])
+        reached("retag:key-made")
+        with transaction(custody.data) as connection:
+            begun = identities.begin_epoch(connection, epoch, custody.now())
+            if begun:
+                record(connection, custody, actor, "identity:tags:begun", {"epoch": epoch + 1})
+        if begun:
+            reached("retag:begun")
+            return epoch + 1
+    raise ChangedMeanwhileError
 
 
 def _end(
@@ -180,10 +150,11 @@ def _end(
         records=total_records,
         root=custody.keyring.keystore.generation,
     )
-    destroyed = len(rotation.destroyed) if rotation else 0
+    facts = {**asdict(receipt), "destroyed": len(rotation.destroyed) if rotation else 0}
     with transaction(custody.data) as connection:
-        facts = {**asdict(receipt), "destroyed": destroyed}
-        record(connection, custody, actor, "identity:tags:renewed", facts)
+        # Where another renewal has begun since, its beginning is the last word.
+        if identities.share_epoch(connection).epoch == epoch:
+            record(connection, custody, actor, "identity:tags:renewed", facts)
     return receipt
 
 
@@ -194,21 +165,21 @@ class _Renewal:
     custody: Custody
     epoch: int
     epochs: Epochs
-    _datasets: dict[str, list[Dataset]] = field(default_factory=dict)
+    _earlier: dict[str, Sequence[Dataset]] = field(default_factory=dict)
 
-    def references(self) -> Iterator[int]:
-        """Make the tags of references anew, page by page; yield how many."""
-        after, opened = b"", self.custody.keyring.references.opener()
-        while True:
-            with transaction(self.custody.data) as connection:
-                page = identities.references_to_tag(connection, after, PAGE, self.epoch)
-                if not page:
-                    return
-                changes = [(one.tag, self._reference_tag(one, opened)) for one in page]
-                identities.put_tags(connection, changes, self.epoch)
-            reached("retag:references-tagged")
-            yield len(page)
-            after = page[-1].tag
+    def references(self, connection: Connection, after: bytes) -> tuple[bytes, int] | None:
+        """Make the tags of the next references anew; see :func:`one_pass`."""
+        page = identities.references_to_tag(connection, after, PAGE, self.epoch)
+        if not page:
+            return None
+        opener, changes = Opener(self.custody, page), []
+        for one in page:
+            value = opener.open(one)
+            require_its_own(one, value, self.epochs.before)
+            made = self.epochs.now.references(*read_reference_name(one.reference))(value)
+            changes.append((one.tag, made))
+        identities.put_tags(connection, changes, self.epoch)
+        return page[-1].tag, len(page)
 
     def records(self) -> Iterator[int]:
         """Make records' own tags anew, page by page; yield how many."""
@@ -233,13 +204,6 @@ class _Renewal:
             free = identities.lock_record_tags(connection, (old for old, _ in changes))
             taken = [(old, new) for old, new in changes if old in free]
             return identities.renew_record_tags(connection, taken, self.epoch)
-
-    def _reference_tag(
-        self, one: SealedReference, opened: Callable[[SealedReference], str]
-    ) -> bytes:
-        value = opened(one)
-        _require_its_own(one, value, self.epochs.before)
-        return self.epochs.now.references(*read_reference_name(one.reference))(value)
 
     def _record_tag(self, one: OpenRecord, old: bytes) -> bytes:
         """Return a record's new tag, made of the fields of which the old one was made.
@@ -268,20 +232,19 @@ class _Renewal:
         present = self.custody.policy.datasets.get(name)
         if present is not None:
             yield present
-        yield from self._earlier(name)
-
-    def _earlier(self, name: str) -> Sequence[Dataset]:
-        known = self._datasets.get(name)
-        if known is None:
+        if name not in self._earlier:
             with transaction(self.custody.data) as connection:
                 versions = installation_tables.policy_versions(connection)
             policies = [parse_policy(documents) for documents in reversed(versions.values())]
-            known = [one.datasets[name] for one in policies if name in one.datasets]
-            self._datasets[name] = known
-        return known
+            self._earlier[name] = [one.datasets[name] for one in policies if name in one.datasets]
+        yield from self._earlier[name]
 
 
 def _key_in(dataset: Dataset, payload: Payload) -> tuple[str, ...] | None:
+    """Return a record's key as a dataset names and types it, None where it cannot be read so."""
     numbers = {dataset.field(name).number for name in dataset.record_key}
     own = {number: value for number, value in payload.items() if number in numbers}
-    return record_key_of(dataset, PayloadReader(dataset, dataset.record_key).read(own))
+    try:
+        return record_key_of(dataset, PayloadReader(dataset, dataset.record_key).read(own))
+    except (ValueError, ArithmeticError):  # the policy has given a field another type since
+        return None

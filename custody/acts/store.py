@@ -8,10 +8,9 @@ anything moved, the chunk is drafted anew. 4. Replaced versions leave their keys
 (:mod:`custody.acts.endings`). 5. With the last chunk the batch's intake key is deleted.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Final, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -26,6 +25,7 @@ from custody.acts.endings import finish_endings
 from custody.acts.intake_area import RefusedRow, hold_rows, read_intake
 from custody.acts.rechecking import require_still_true
 from custody.acts.recording import record
+from custody.acts.redoing import again_if_changed
 from custody.acts.sealing import seal_payloads
 from custody.acts.sharing import share_chunks
 from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, write_learnt
@@ -33,27 +33,17 @@ from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
 from custody.database import customers, endings, identities, periods, records
 from custody.database.batches import Batch, ChunkReceipt
-from custody.database.engine import DatabaseError, transaction
+from custody.database.engine import transaction
 from custody.database.records import RecordKey
 from custody.database.search import Plan, SearchEntry, copy_search, delete_search, share_plans
 from custody.errors import UsageError
-from custody.keys.turning import PeriodClosedError
 from custody.keys.wrapping import INTAKE
 from custody.policy.model import Dataset
 from custody.randomness import Pool, Randomness
 from custody.record import RecordRow
-from custody.seal import DataKey, KeyMissingError
+from custody.seal import DataKey
 from custody.searching import FULL_BITS, fitting_bits, index_of, indexes_of, searches_of, term_of
 from custody.steps import reached
-
-ATTEMPTS: Final = 8
-_RACES: Final = frozenset(
-    {
-        *("identity_tags_pkey", "identity_tags_single"),
-        *("record_keys_pkey", "record_keys_record_id_key"),
-    }
-)
-_T = TypeVar("_T")
 
 
 def store_chunk(custody: Custody, actor: Actor, batch_id: UUID, chunk: int) -> ChunkReceipt:
@@ -108,19 +98,6 @@ def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
     finish_endings(custody, actor)
 
 
-def again_if_changed(act: Callable[[], _T]) -> _T:
-    """Do a unit of work again while others change what it relies on, a few times at most."""
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return act()
-        except (ChangedMeanwhileError, KeyMissingError, PeriodClosedError):
-            continue
-        except DatabaseError as error:
-            if not (error.is_deadlock or error.constraint in _RACES):
-                raise
-    return act()
-
-
 def _store_once(
     custody: Custody, actor: Actor, batch: Batch, chunk: int, *, trusting: bool
 ) -> ChunkReceipt:
@@ -169,7 +146,7 @@ def _write(  # noqa: PLR0913 - one unit of work and all it needs
     if receipt is None or receipt.state == "stored":
         raise ChangedMeanwhileError
     customers.add_customers(connection, draft.new_customers, custody.now())
-    write_learnt(custody, connection, draft.directory)
+    write_learnt(custody, connection, draft.directory, keys)
     lift_suppressions(connection, draft.directory)
     _write_records(custody, connection, batch, draft, keys)
     refused = [RefusedRow(row=row, codes=codes) for row, codes in draft.refused]

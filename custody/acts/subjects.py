@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from custody.acts.context import Custody
 from custody.database import customers, identities, records
-from custody.database.identities import IdentityTag, SealedReference
+from custody.database.identities import IdentityTag
 from custody.database.records import RecordKey
 from custody.errors import CustodyError
 from custody.identity import Directory, Kind, Reference, refer
@@ -18,7 +18,8 @@ from custody.keys.tags import Epochs
 from custody.policy.model import Dataset
 from custody.randomness import Pool
 from custody.record import Value
-from custody.seal import SealInvalidError
+from custody.reference import IDENTITY, reference_name, seal_reference
+from custody.seal import DataKey
 
 
 class ChangedMeanwhileError(CustodyError):
@@ -29,7 +30,7 @@ class ChangedMeanwhileError(CustodyError):
 
 def epochs_of(custody: Custody, connection: Connection) -> Epochs:
     """Return what makes identity tags, as the database says now."""
-    return custody.keyring.tags.epochs(identities.read_state(connection).epoch)
+    return custody.keyring.tags.epochs(identities.read_epoch(connection).epoch)
 
 
 def kinds_of(
@@ -49,17 +50,6 @@ def kinds_of(
         )
         found.append((declared.field, kind))
     return found
-
-
-def reference_name(name: str, namespace: str) -> str:
-    """Return what a subject reference is called, with the namespace it is unique in before it."""
-    return f"{namespace}:{name}" if namespace else name
-
-
-def read_reference_name(called: str) -> tuple[str, str]:
-    """Return name and namespace of what :func:`reference_name` called so."""
-    namespace, _, name = called.rpartition(":")
-    return name, namespace
 
 
 def record_key_of(dataset: Dataset, values: Mapping[str, Value]) -> tuple[str, ...] | None:
@@ -122,11 +112,18 @@ def references_of(
 def read_directory(
     connection: Connection, epochs: Epochs, rows: Iterable[Sequence[Reference]]
 ) -> Directory:
-    """Return what is known about the tags of a chunk's rows, all as of the present epoch."""
+    """Return what is known about the tags of a chunk's rows, all as of the present epoch.
+
+    Raises:
+        ChangedMeanwhileError: The next epoch has begun: what was looked for by tags since
+            ``epochs`` was read may have been missed.
+    """
     named = [reference for references in rows for reference in references]
     before = {old: one.tag for one in named if (old := one.tag_before) is not None}
     found = identities.customers_by_tag(connection, {one.tag for one in named} | before.keys())
     singles = identities.single_tags(connection, set(found.values()))
+    if identities.read_epoch(connection).epoch != epochs.now.epoch:
+        raise ChangedMeanwhileError
     return Directory(
         epoch=epochs.now.epoch,
         by_tag={before.get(tag, tag): customer for tag, customer in found.items()},
@@ -145,6 +142,7 @@ def find_subject(
 
     Raises:
         IdentityConflictError: They lead to two customers, or contradict what is known.
+        ChangedMeanwhileError: The next epoch of tags has begun.
     """
     epochs = epochs_of(custody, connection)
     references = references_of(kinds_of(custody, epochs, dataset, namespace), values)
@@ -169,52 +167,42 @@ def is_suppressed(erased: Mapping[bytes, datetime], references: Iterable[Referen
     return bool(erased) and any(one.suppression_tag in erased for one in references)
 
 
-def write_learnt(custody: Custody, connection: Connection, directory: Directory) -> None:
+def write_learnt(
+    custody: Custody,
+    connection: Connection,
+    directory: Directory,
+    keys: Mapping[tuple[UUID, str], DataKey],
+) -> None:
     """Add the tags that a chunk brought, each with its reference sealed beside it.
+
+    Args:
+        custody: The installation.
+        connection: The data database, with the customers locked.
+        directory: What is known, and what was learnt.
+        keys: Each customer's key for the period ``IDENTITY`` (:meth:`Directory.customers_learnt`).
 
     Raises:
         ChangedMeanwhileError: The next epoch of tags has begun.
         UniqueViolation: Another process gave one of the tags to somebody meanwhile.
     """
-    state = identities.share_state(connection)
-    if state.epoch != directory.epoch:
+    epoch = identities.share_epoch(connection).epoch
+    if epoch != directory.epoch:
         raise ChangedMeanwhileError
-    if not directory.learnt:
-        return
-    kek, randomness = custody.keyring.references.of(state.generation), Pool()
+    installation, suite, randomness = custody.installation_id, custody.suite, Pool()
+    learnt = sorted(directory.learnt, key=lambda pair: pair[1].tag)
     tags = (
         IdentityTag(
             tag=r.tag,
             customer_id=customer,
             reference=r.name,
             single=r.single,
-            sealed=kek.seal(customer, r.name, r.value, custody.suite, randomness),
+            key_id=(key := keys[customer, IDENTITY]).key_id,
+            sealed=seal_reference(key, installation, customer, r.name, r.value, suite, randomness),
         )
-        for customer, r in sorted(directory.learnt, key=lambda pair: pair[1].tag)
+        for customer, r in learnt
     )
-    identities.copy_tags(connection, tags, state)
-
-
-def suppression_tags(
-    custody: Custody, references: Iterable[SealedReference]
-) -> tuple[list[bytes], int]:
-    """Return the tags by which the return of erased people is noticed.
-
-    An erasure does not wait for a reference that does not open: it is counted.
-
-    Returns:
-        The tags, and how many references do not open.
-    """
-    open_reference, tags = custody.keyring.references.opener(), custody.keyring.tags
-    made, unreadable = list[bytes](), 0
-    for one in references:
-        try:
-            value = open_reference(one)
-        except SealInvalidError:
-            unreadable += 1
-        else:
-            made.append(tags.suppression(*read_reference_name(one.reference), value))
-    return made, unreadable
+    if learnt:
+        identities.copy_tags(connection, tags, epoch)
 
 
 def lift_suppressions(connection: Connection, directory: Directory) -> None:

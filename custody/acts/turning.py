@@ -5,13 +5,11 @@ so the ledger first says that a turn begins and in the end what it came to; one 
 finished, and said, by the next.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
 from custody.acts.recording import record
-from custody.acts.references import references_left_behind, references_wait, turn_references
 from custody.database.engine import transaction
 from custody.database.ledger import last_of
 from custody.keys.turning import TurnReceipt
@@ -23,34 +21,25 @@ EVENTS: Final = ("key:turn:begun", "key:turn:completed")
 def turn_keys(custody: Custody, actor: Actor, *, everything: bool = False) -> TurnReceipt | None:
     """Turn the buckets in which keys were deleted, or all; None where there was nothing to do.
 
-    The references beside identity tags turn with them.
-
     Afterwards no copy of both databases from before opens what lay under a deleted key, unless the
     keystore of before is there too. What retention took while its key stays, for other records of
     the customer and period, is final at the period's end (ADR 0012).
 
     Raises:
-        SealInvalidError: A key or a reference does not open; its bucket or page stays as it is.
+        SealInvalidError: A key does not open; its bucket stays as it is.
         RootUnavailableError: The root key cannot be had; nothing was destroyed.
     """
     finish_endings(custody, actor)
     turner = custody.keyring.turner
-    has_work = turner.has_work(custody.today(), everything=everything) or references_wait(custody)
-    if not (has_work or _was_cut_off(custody)):
+    if not (turner.has_work(custody.today(), everything=everything) or _was_cut_off(custody)):
         return None
     with transaction(custody.data) as connection:
         record(connection, custody, actor, "key:turn:begun", {"everything": int(everything)})
     reached("turn:begun")
-    references = turn_references(custody, everything=everything)
-    left_behind = references_left_behind(custody)
-    receipt = replace(
-        turner.turn(custody.today(), everything=everything, also=left_behind),
-        references=references,
-    )
+    receipt = turner.turn(custody.today(), everything=everything)
     facts = {
         "buckets": receipt.buckets,
         "keys": receipt.keys,
-        "references": receipt.references,
         "destroyed": receipt.destroyed,
         "root": receipt.root,
     }

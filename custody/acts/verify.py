@@ -7,7 +7,7 @@ from uuid import UUID
 
 from custody.acts.certify import verify_certificate
 from custody.acts.context import Custody
-from custody.acts.retagging import check_references
+from custody.acts.references import check_references
 from custody.acts.sealed_places import open_every_place
 from custody.acts.sealing import open_present
 from custody.database import installation as installation_tables

@@ -115,9 +115,10 @@ def turn(
         note("turning")
         receipt = turn_keys(custody, os_user(), everything=everything)
     if receipt is None:
-        show({"buckets": 0, "keys": 0, "references": 0, "destroyed": 0}, "nothing_to_turn")
+        show({"buckets": 0, "keys": 0, "destroyed": 0}, "nothing_to_turn")
         return
-    show(asdict(receipt), "turned")
+    document = {"buckets": receipt.buckets, "keys": receipt.keys, "destroyed": receipt.destroyed}
+    show({**document, "root": receipt.root}, "turned")
 
 
 @app.offers("retag")
@@ -132,8 +133,8 @@ def retag(
 ) -> None:
     """Make every identity tag anew under a new key, and destroy the old key.
 
-    Old copies of the database and the old key then say nothing of today's tags. Everything else
-    goes on meanwhile; interrupted, it is simply run again.
+    The old key then finds nobody in copies of the database made from now on. Everything else goes
+    on meanwhile; interrupted, it is simply run again.
     """
     from custody.acts.retagging import renew_tags, tag_standing
 

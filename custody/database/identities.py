@@ -1,13 +1,12 @@
-"""Statements on identity tags: whose they are, and the renewal of tags and of what seals them.
+"""Statements on identity tags: whose they are, and how they are renewed.
 
-One row says under which epoch tags are made and under which generation the references beside them
-are sealed. Whoever writes a tag shares that row until the end of the transaction; whoever begins
-the next epoch or generation changes it, and so waits for all of those. From then on nobody writes
-anything of the one before, and what is left of it is taken over page by page. A page takes no row
-that somebody else has locked, so that it never waits for an erasure, nor an erasure long for it.
+One row says of which **epoch** tags are written. Whoever writes some shares a lock until the end of
+the transaction; whoever begins the next epoch takes it alone, and so waits for all of those. From
+then on nobody writes a tag of the one before, and those there are made anew page by page. A page
+takes no row that somebody else has locked: it never waits for an erasure, nor an erasure long.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -27,16 +26,25 @@ from custody.database.copying import (
     int_value,
     text_value,
 )
+from custody.database.sealed import suite_in
 from custody.suites import Suite
 
-_STATE: Final = "SELECT epoch, began_at, generation FROM identity_keys"
-_READ_STATE = text(_STATE)
-_SHARE_STATE = text(f"{_STATE} FOR SHARE")
-_NEXT_EPOCH = text(
-    "UPDATE identity_keys SET epoch = epoch + 1, began_at = :at WHERE epoch = :ending"
+_LOCK: Final = 0x637573_06  # "cus" 6: no epoch begins while tags are written
+_SHARE: Final = text("SELECT pg_advisory_xact_lock_shared(:lock)")
+_ALONE: Final = text("SELECT pg_advisory_xact_lock(:lock)")
+_STATE = text("SELECT epoch, began_at FROM identity_epoch")
+_ARE_EARLIER: Final = (
+    "(EXISTS (SELECT FROM identity_tags WHERE epoch < :epoch)"
+    " OR EXISTS (SELECT FROM record_keys WHERE epoch < :epoch))"
 )
-_NEXT_GENERATION = text(
-    "UPDATE identity_keys SET generation = generation + 1 WHERE generation = :ending"
+_NEXT_EPOCH = text(
+    "UPDATE identity_epoch SET epoch = epoch + 1, began_at = :at"  # noqa: S608 - our own names
+    f" WHERE epoch = :epoch AND NOT {_ARE_EARLIER}"
+)
+_HAS_EARLIER = text(f"SELECT {_ARE_EARLIER}")
+_COUNT_EARLIER = text(
+    "SELECT (SELECT count(*) FROM identity_tags WHERE epoch < :epoch)"
+    " + (SELECT count(*) FROM record_keys WHERE epoch < :epoch)"
 )
 _BY_TAG: Final = "SELECT tag, customer_id FROM identity_tags WHERE tag = ANY(%(tags)s)"
 _SINGLE: Final = (
@@ -44,7 +52,7 @@ _SINGLE: Final = (
     " WHERE customer_id = ANY(%(customers)s) AND single"
 )
 _COPY_TAGS: Final = (
-    "COPY custody.identity_tags (tag, customer_id, reference, single, sealed, epoch, generation)"
+    "COPY custody.identity_tags (tag, customer_id, reference, single, key_id, sealed, epoch)"
     " FROM STDIN (FORMAT BINARY)"
 )
 _TAG_COLUMNS: Final = columns(7)
@@ -52,49 +60,30 @@ _TAG_COLUMNS: Final = columns(7)
 _OF_CUSTOMERS: Final = (
     "(single AND customer_id = ANY(:customers) OR NOT single AND customer_id = ANY(:customers))"
 )
-_COLUMNS: Final = "tag, customer_id, reference, sealed, generation, epoch"
+_COLUMNS: Final = "tag, customer_id, reference, key_id, sealed, epoch"
 _DELETE_TAGS = text(
     f"DELETE FROM identity_tags WHERE {_OF_CUSTOMERS} RETURNING {_COLUMNS}"  # noqa: S608
 )
-_MARK_DIRTY = text("INSERT INTO identity_dirt DEFAULT VALUES")
-_CLEAN = text("DELETE FROM identity_dirt")
-_IS_DIRTY = text("SELECT EXISTS (SELECT FROM identity_dirt)")
 _TAGS_LEFT = text(f"SELECT count(*) FROM identity_tags WHERE {_OF_CUSTOMERS}")  # noqa: S608
+_EVERY = text(f"SELECT {_COLUMNS} FROM identity_tags ORDER BY tag")  # noqa: S608
+_IS_STILL = text("SELECT EXISTS (SELECT FROM identity_tags WHERE tag = :tag AND sealed = :sealed)")
 _PAGE: Final = f"SELECT {_COLUMNS} FROM identity_tags WHERE tag > %(after)s"  # noqa: S608
-_LAST: Final = " ORDER BY tag LIMIT %(most)s"
-_LOCKED: Final = f"{_LAST} FOR UPDATE SKIP LOCKED"
-_STALE_SEALS: Final = "(generation < {generation} OR get_byte(sealed, 1) <> {suite})"
-_TO_SEAL: Final = (
-    f"{_PAGE} AND {_STALE_SEALS.format(generation='%(generation)s', suite='%(suite)s')}{_LOCKED}"
-)
+_LOCKED: Final = " ORDER BY tag LIMIT %(most)s FOR UPDATE SKIP LOCKED"
+_SUITE: Final = suite_in("sealed", "key_id")
+_TO_SEAL: Final = f"{_PAGE} AND {_SUITE} <> %(suite)s{_LOCKED}"
 _TO_TAG: Final = f"{_PAGE} AND epoch < %(epoch)s{_LOCKED}"
+_ARE_TO_SEAL = text(f"SELECT EXISTS (SELECT FROM identity_tags WHERE {_SUITE} <> :suite)")  # noqa: S608
 _SEAL = text(
-    "UPDATE identity_tags t SET sealed = w.sealed, generation = :generation FROM"
+    "UPDATE identity_tags t SET sealed = w.sealed FROM"
     " unnest(CAST(:tags AS bytea[]), CAST(:sealed AS bytea[])) w (tag, sealed) WHERE t.tag = w.tag"
 )
 _TAG = text(
     "UPDATE identity_tags t SET tag = w.new, epoch = :epoch FROM"
     " unnest(CAST(:tags AS bytea[]), CAST(:new AS bytea[])) w (tag, new) WHERE t.tag = w.tag"
 )
-_LEFT_TO_SEAL = text(
-    "SELECT count(*) FROM identity_tags"  # noqa: S608 - our own names
-    f" WHERE {_STALE_SEALS.format(generation=':generation', suite=':suite')}"
-)
-_LEFT_TO_TAG = text(
-    "SELECT (SELECT count(*) FROM identity_tags WHERE epoch < :epoch)"
-    " + (SELECT count(*) FROM record_keys WHERE epoch < :epoch)"
-)
-_COUNT_SEALS = text(
-    "SELECT generation, get_byte(sealed, 1) AS suite, count(*) AS seals FROM identity_tags"
-    " GROUP BY 1, 2 ORDER BY 1, 2"
-)
-_STRAY = text(
-    "SELECT customer_id, generation, get_byte(sealed, 1) AS suite FROM identity_tags"
-    " WHERE get_byte(sealed, 1) <> :suite OR generation = ANY(:keyless)"
-    " ORDER BY customer_id, tag LIMIT :most"
-)
 _RECORDS_TO_TAG: Final = (
-    f"SELECT tag, record_id FROM record_keys WHERE tag > %(after)s AND epoch < %(epoch)s{_LAST}"  # noqa: S608
+    "SELECT tag, record_id FROM record_keys WHERE tag > %(after)s AND epoch < %(epoch)s"
+    " ORDER BY tag LIMIT %(most)s"
 )
 _LOCK_RECORD_KEYS = text(
     "SELECT tag FROM record_keys WHERE tag = ANY(:tags) ORDER BY tag FOR UPDATE SKIP LOCKED"
@@ -103,19 +92,15 @@ _TAG_RECORDS = text(
     "UPDATE record_keys k SET tag = w.new, epoch = :epoch FROM unnest(CAST(:tags AS bytea[]),"
     " CAST(:new AS bytea[])) w (tag, new) WHERE k.tag = w.tag"
 )
+_STREAMED: Final = 5000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IdentityState:
-    """Under which epoch tags are made, since when, and how the references are sealed.
-
-    Attributes:
-        generation: That of the key-encryption key of references.
-    """
+class Epoch:
+    """Of which epoch tags are written, and since when."""
 
     epoch: int
     began_at: datetime
-    generation: int
 
 
 class IdentityTag(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +110,7 @@ class IdentityTag(msgspec.Struct, frozen=True, kw_only=True):
     customer_id: UUID
     reference: str
     single: bool
+    key_id: UUID
     sealed: bytes
 
 
@@ -134,56 +120,40 @@ class SealedReference(msgspec.Struct, frozen=True):
     tag: bytes
     customer_id: UUID
     reference: str
+    key_id: UUID
     sealed: bytes
-    generation: int
     epoch: int
 
 
-class StrayReference(msgspec.Struct, frozen=True):
-    """A reference that is not sealed as the policy wants it."""
-
-    customer_id: UUID
-    generation: int
-    suite: int
+def read_epoch(connection: Connection) -> Epoch:
+    """Return of which epoch tags are written now."""
+    return Epoch(**connection.execute(_STATE).one()._mapping)
 
 
-class ReferenceCount(msgspec.Struct, frozen=True):
-    """How many references are sealed under a generation and a suite."""
-
-    generation: int
-    suite: int
-    seals: int
-
-
-def read_state(connection: Connection) -> IdentityState:
-    """Return under which epoch and generation tags are written, without a lock."""
-    return IdentityState(**connection.execute(_READ_STATE).one()._mapping)
-
-
-def share_state(connection: Connection) -> IdentityState:
-    """Return the same, and keep the next ones from beginning until this transaction ends."""
-    return IdentityState(**connection.execute(_SHARE_STATE).one()._mapping)
+def share_epoch(connection: Connection) -> Epoch:
+    """Return the same, and keep the next one from beginning until this transaction ends."""
+    connection.execute(_SHARE, {"lock": _LOCK})
+    return read_epoch(connection)
 
 
 def begin_epoch(connection: Connection, ending: int, at: datetime) -> bool:
-    """Begin the epoch behind ``ending``; False where somebody else has."""
-    return connection.execute(_NEXT_EPOCH, {"ending": ending, "at": at}).rowcount == 1
+    """Begin the epoch behind ``ending``, once nobody writes tags of that one.
 
-
-def begin_generation(connection: Connection, ending: int) -> bool:
-    """Begin the generation behind ``ending``, for what was deleted so far; False if it has begun.
-
-    What is deleted meanwhile waits for the next one.
+    Returns:
+        False where somebody else has, or tags of an epoch before it are still there.
     """
-    begun = connection.execute(_NEXT_GENERATION, {"ending": ending}).rowcount == 1
-    if begun:
-        connection.execute(_CLEAN)
-    return begun
+    connection.execute(_ALONE, {"lock": _LOCK})
+    return connection.execute(_NEXT_EPOCH, {"epoch": ending, "at": at}).rowcount == 1
 
 
-def is_dirty(connection: Connection) -> bool:
-    """Whether a reference was deleted since the generation began, and can still be opened."""
-    return bool(connection.execute(_IS_DIRTY).scalar_one())
+def has_earlier(connection: Connection, epoch: int) -> bool:
+    """Whether there are tags, of references or records, of an earlier epoch."""
+    return bool(connection.execute(_HAS_EARLIER, {"epoch": epoch}).scalar_one())
+
+
+def count_earlier(connection: Connection, epoch: int) -> int:
+    """Return how many tags, of references and of records, are of an earlier epoch."""
+    return int(connection.execute(_COUNT_EARLIER, {"epoch": epoch}).scalar_one())
 
 
 def customers_by_tag(connection: Connection, tags: Iterable[bytes]) -> dict[bytes, UUID]:
@@ -197,16 +167,13 @@ def single_tags(connection: Connection, customers: Iterable[UUID]) -> dict[tuple
     return {(customer, reference): tag for customer, reference, tag in rows}
 
 
-def copy_tags(connection: Connection, tags: Iterable[IdentityTag], state: IdentityState) -> None:
-    """Add identity tags by binary COPY, in the connection's transaction.
-
-    Args:
-        state: Of which epoch they are and of which generation their seals, as it is shared.
+def copy_tags(connection: Connection, tags: Iterable[IdentityTag], epoch: int) -> None:
+    """Add identity tags of an epoch by binary COPY, in the connection's transaction.
 
     Raises:
         UniqueViolation: One is there already: the transaction is over.
     """
-    numbers = int_value(state.epoch) + int_value(state.generation)
+    number = int_value(epoch)
 
     def encoded(one: IdentityTag) -> bytes:
         return b"".join(
@@ -217,8 +184,10 @@ def copy_tags(connection: Connection, tags: Iterable[IdentityTag], state: Identi
                 one.customer_id.bytes,
                 text_value(one.reference),
                 bool_value(one.single),
+                UUID_HEAD,
+                one.key_id.bytes,
                 blob(one.sealed),
-                numbers,
+                number,
             )
         )
 
@@ -226,13 +195,8 @@ def copy_tags(connection: Connection, tags: Iterable[IdentityTag], state: Identi
 
 
 def delete_tags(connection: Connection, ids: Iterable[UUID]) -> list[SealedReference]:
-    """Delete every identity tag of the customers and return what lay beside them.
-
-    Copies may lie about, and open until the next generation: that is noted with it.
-    """
-    rows = connection.execute(_DELETE_TAGS, {"customers": list(ids)}).all()
-    if rows:
-        connection.execute(_MARK_DIRTY)
+    """Delete every identity tag of the customers and return what lay beside them."""
+    rows = connection.execute(_DELETE_TAGS, {"customers": list(ids)})
     return [SealedReference(*row) for row in rows]
 
 
@@ -241,35 +205,36 @@ def count_tags(connection: Connection, ids: Iterable[UUID]) -> int:
     return int(connection.execute(_TAGS_LEFT, {"customers": list(ids)}).scalar_one())
 
 
-def references_after(connection: Connection, after: bytes, most: int) -> list[SealedReference]:
-    """Return up to ``most`` references in order of their tags, beginning behind ``after``."""
-    rows = fetch(connection, _PAGE + _LAST, {"after": after, "most": most})
-    return [SealedReference(*row) for row in rows]
+def every_reference(connection: Connection) -> Iterator[list[SealedReference]]:
+    """Yield all references page by page, as they were when this began."""
+    rows = connection.execution_options(yield_per=_STREAMED).execute(_EVERY)
+    for page in rows.partitions():
+        yield [SealedReference(*row) for row in page]
+
+
+def is_still(connection: Connection, one: SealedReference) -> bool:
+    """Whether a reference lies beside its tag as it did."""
+    where = {"tag": one.tag, "sealed": one.sealed}
+    return bool(connection.execute(_IS_STILL, where).scalar_one())
 
 
 def references_to_seal(
-    connection: Connection, after: bytes, most: int, generation: int, suite: Suite
+    connection: Connection, after: bytes, most: int, suite: Suite
 ) -> list[SealedReference]:
-    """Return, locked, the next references of an earlier generation or another suite."""
-    where = {"after": after, "most": most, "generation": generation, "suite": suite.number}
+    """Return, locked, the next references that are not under the suite."""
+    where = {"after": after, "most": most, "suite": suite.number}
     return [SealedReference(*row) for row in fetch(connection, _TO_SEAL, where)]
 
 
-def count_to_seal(connection: Connection, generation: int, suite: Suite) -> int:
-    """Return how many references are of an earlier generation or another suite."""
-    where = {"generation": generation, "suite": suite.number}
-    return int(connection.execute(_LEFT_TO_SEAL, where).scalar_one())
+def are_to_seal(connection: Connection, suite: Suite) -> bool:
+    """Whether there are references that are not under the suite."""
+    return bool(connection.execute(_ARE_TO_SEAL, {"suite": suite.number}).scalar_one())
 
 
-def put_sealed(
-    connection: Connection, changes: Sequence[tuple[bytes, bytes]], generation: int
-) -> None:
+def put_sealed(connection: Connection, changes: Sequence[tuple[bytes, bytes]]) -> None:
     """Put other seals beside tags that the caller has locked: pairs of tag and seal."""
-    columns = {
-        "tags": Blobs(tag for tag, _ in changes),
-        "sealed": Blobs(sealed for _, sealed in changes),
-    }
-    connection.execute(_SEAL, {**columns, "generation": generation})
+    tags, seals = Blobs(tag for tag, _ in changes), Blobs(sealed for _, sealed in changes)
+    connection.execute(_SEAL, {"tags": tags, "sealed": seals})
 
 
 def references_to_tag(
@@ -282,8 +247,7 @@ def references_to_tag(
 
 def put_tags(connection: Connection, changes: Sequence[tuple[bytes, bytes]], epoch: int) -> None:
     """Put other tags in the place of tags that the caller has locked: pairs of old and new."""
-    columns = {"tags": Blobs(old for old, _ in changes), "new": Blobs(new for _, new in changes)}
-    connection.execute(_TAG, {**columns, "epoch": epoch})
+    connection.execute(_TAG, {**_pairs(changes), "epoch": epoch})
 
 
 def records_to_tag(
@@ -304,23 +268,8 @@ def renew_record_tags(
     connection: Connection, changes: Sequence[tuple[bytes, bytes]], epoch: int
 ) -> int:
     """Put other tags in the place of records' own, old and new in pairs; return how many."""
-    columns = {"tags": Blobs(old for old, _ in changes), "new": Blobs(new for _, new in changes)}
-    return connection.execute(_TAG_RECORDS, {**columns, "epoch": epoch}).rowcount
+    return connection.execute(_TAG_RECORDS, {**_pairs(changes), "epoch": epoch}).rowcount
 
 
-def count_to_tag(connection: Connection, epoch: int) -> int:
-    """Return how many tags, of references and of records, are of an earlier epoch."""
-    return int(connection.execute(_LEFT_TO_TAG, {"epoch": epoch}).scalar_one())
-
-
-def count_seals(connection: Connection) -> list[ReferenceCount]:
-    """Return how many references are sealed under each generation and suite."""
-    return [ReferenceCount(*row) for row in connection.execute(_COUNT_SEALS)]
-
-
-def stray_references(
-    connection: Connection, suite: Suite, keyless: Collection[int], most: int
-) -> list[StrayReference]:
-    """Return up to ``most`` references under another suite, or of generations without a key."""
-    where = {"suite": suite.number, "keyless": list(keyless), "most": most}
-    return [StrayReference(*row) for row in connection.execute(_STRAY, where)]
+def _pairs(changes: Sequence[tuple[bytes, bytes]]) -> dict[str, Blobs]:
+    return {"tags": Blobs(old for old, _ in changes), "new": Blobs(new for _, new in changes)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from custody.database.blobs import Blobs, Texts, Uuids
 from custody.database.copying import fetch
@@ -43,6 +43,19 @@ _STRAY = text(
     f"SELECT r.id AS record_id, r.dataset, c.level, {_SUITE} AS suite,"
     f" r.key_id <> ALL(:keyless) AS has_key {_EACH}"
     f" AND ({_SUITE} <> :suite OR r.key_id = ANY(:keyless)) ORDER BY r.id, c.level LIMIT :most"
+)
+REFERENCE: Final = "reference"
+NO_DATASET: Final = "-"
+_SUITE_OF_REFERENCE: Final = suite_in("t.sealed", "t.key_id")
+_REFERENCE_COUNTS = text(
+    f"SELECT t.key_id, '{NO_DATASET}' AS dataset, '{REFERENCE}' AS level,"  # noqa: S608
+    f" {_SUITE_OF_REFERENCE} AS suite, count(*) AS seals FROM identity_tags t"
+    " WHERE (CAST(:keys AS uuid[]) IS NULL OR t.key_id = ANY(:keys)) GROUP BY t.key_id, suite"
+)
+_STRAY_REFERENCES = text(
+    f"SELECT t.customer_id, {_SUITE_OF_REFERENCE} AS suite, t.key_id <> ALL(:keyless) AS has_key"  # noqa: S608
+    f" FROM identity_tags t WHERE {_SUITE_OF_REFERENCE} <> :suite OR t.key_id = ANY(:keyless)"
+    " ORDER BY t.customer_id, t.tag LIMIT :most"
 )
 _OTHER_SUITE: Final = " OR ".join(
     f"r.{level} IS NOT NULL AND {suite_in(f'r.{level}', 'r.key_id')} <> %(suite)s"
@@ -89,11 +102,31 @@ class StraySeal:
     has_key: bool
 
 
-def seal_counts(
-    connection: Connection, keys: Sequence[UUID] | None = None
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StrayReference:
+    """A reference that is not sealed as the policy wants it, or whose key is gone."""
+
+    customer_id: UUID
+    suite: int
+    has_key: bool
+
+
+def seal_counts(connection: Connection, keys: Sequence[UUID] | None) -> Iterator[list[SealCount]]:
+    """Yield the counts of records' seals, or those under some keys, by key, level and suite."""
+    return _counted(connection, _COUNTS, keys)
+
+
+def reference_counts(
+    connection: Connection, keys: Sequence[UUID] | None
 ) -> Iterator[list[SealCount]]:
-    """Yield the counts of all seals, or those under some keys, by key, dataset, level and suite."""
-    rows = connection.execution_options(yield_per=_PAGE).execute(_COUNTS, {"keys": keys})
+    """Yield the same of the references beside identity tags, which are of no dataset."""
+    return _counted(connection, _REFERENCE_COUNTS, keys)
+
+
+def _counted(
+    connection: Connection, query: TextClause, keys: Sequence[UUID] | None
+) -> Iterator[list[SealCount]]:
+    rows = connection.execution_options(yield_per=_PAGE).execute(query, {"keys": keys})
     for page in rows.partitions():
         yield [SealCount(**row._mapping) for row in page]
 
@@ -104,6 +137,16 @@ def stray_seals(
     """Return up to ``most`` compartments that are not under the suite, or under a key of these."""
     parameters = {"suite": suite.number, "keyless": list(keyless), "most": most}
     return [StraySeal(**row._mapping) for row in connection.execute(_STRAY, parameters)]
+
+
+def stray_references(
+    connection: Connection, suite: Suite, keyless: Sequence[UUID], most: int
+) -> list[StrayReference]:
+    """Return up to ``most`` references that are not under the suite, or under a key of these."""
+    parameters = {"suite": suite.number, "keyless": list(keyless), "most": most}
+    return [
+        StrayReference(**row._mapping) for row in connection.execute(_STRAY_REFERENCES, parameters)
+    ]
 
 
 def customers_to_reseal(connection: Connection, suite: Suite, after: UUID, most: int) -> list[UUID]:

@@ -22,7 +22,6 @@ from custody.keys.batches import BatchKeys
 from custody.keys.consents import ConsentKeys
 from custody.keys.document import EntryMissingError
 from custody.keys.keystore import Keystore, Rotation
-from custody.keys.references import References
 from custody.keys.tags import Tagger
 from custody.keys.turning import PeriodClosedError, Turner
 from custody.keys.wrapping import SLICES, BucketKek, kek_name, slice_of
@@ -57,7 +56,6 @@ class Keyring:
         self.tags = Tagger(keystore)
         self.batches = BatchKeys(self._installation, engine, keystore, suite)
         self.consents = ConsentKeys(self._installation, engine, keystore, suite)
-        self.references = References(self._installation, keystore)
 
     def data_keys(
         self, wanted: Mapping[tuple[UUID, str], int], at: datetime

@@ -8,10 +8,10 @@ Format 1, JSON::
      "entries": {"<name>": "<hex>", …}}
 
 Entry names: ``kek/<period>/<slice>/<generation>``, ``day/<kind>/<date>``, ``consent``, ``signing``,
-``reference/<generation>``, and of tags ``tag/<epoch>``, ``search``, ``suppression``, ``content``,
-with ``/sm3`` behind them where the installation was created under the suite of GM/T. Each entry is
-wrapped by the root and bound to installation and name. Writers hold the advisory lock of the key
-database (:mod:`custody.keys.keyring`).
+and of tags ``tag/<epoch>``, ``search``, ``suppression``, ``content``, with ``/sm3`` behind them
+where the installation was created under the suite of GM/T. Each entry is wrapped by the root and
+bound to installation and name. Writers hold the advisory lock of the key database
+(:mod:`custody.keys.keyring`).
 
 Keys are destroyed by **rotation**: 1. what an earlier one left is finished; 2. the provider makes a
 root of the next generation; 3. every entry that stays is wrapped under it, opened again and
@@ -43,7 +43,7 @@ from custody.steps import reached
 from custody.suites import AES_256_GCM, Suite
 
 KEPT_TAG_ENTRIES: Final = ("search", "suppression", "content")
-OTHER_ENTRIES: Final = ("consent", "signing", "reference/1")
+OTHER_ENTRIES: Final = ("consent", "signing")
 FIRST_EPOCH: Final = 1
 CACHE_SECONDS: Final = 60.0
 _T = TypeVar("_T")

@@ -6,14 +6,14 @@ log, in replicas and backups. They become noise when the key that opens them is 
 1. A key-encryption key of the next generation is made for every bucket that is to turn.
 2. Each bucket, one transaction: it is locked against new keys, every key in it is opened, wrapped
    under the new one, opened again and compared; the bucket advances.
-3. The keystore is rotated without the generations that no bucket has any more, without the keys of
-   days whose batches are gone, and without what the caller names. With the old root they are gone.
+3. The keystore is rotated without the generations that no bucket has any more, and without the keys
+   of days whose batches are gone. With the old root the old generations are destroyed.
 
 Killed anywhere, every key opens; what is left to do is read from bucket and keystore by the next
 turn. A generation made in step 1 by a turn that was killed is used by the next.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
@@ -55,7 +55,6 @@ class TurnReceipt:
     Attributes:
         buckets: How many buckets advanced a generation.
         keys: How many data keys were wrapped anew, each opened again and compared.
-        references: How many references beside identity tags were sealed anew, likewise.
         destroyed: How many key-encryption keys were destroyed.
         root: The generation of the root key now.
     """
@@ -64,7 +63,6 @@ class TurnReceipt:
     keys: int
     destroyed: int
     root: int
-    references: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,15 +99,8 @@ class Turner:
             stale = self._stale(connection, today)
         return bool(waiting or stale or self.keystore.is_ending)
 
-    def turn(
-        self, today: date, *, everything: bool = False, also: Collection[str] = ()
-    ) -> TurnReceipt:
+    def turn(self, today: date, *, everything: bool = False) -> TurnReceipt:
         """Turn the dirty buckets, or all, and destroy what they leave.
-
-        Args:
-            today: The day; its own key is spared.
-            everything: Turn every bucket.
-            also: Names of other keys under which nothing lies any more.
 
         Raises:
             SealInvalidError: A key does not open; its bucket stays as it is.
@@ -121,7 +112,7 @@ class Turner:
         reached("turn:keys-made")
         counts = [self._turn_bucket(*bucket) for bucket in waiting]
         turned = [count for count in counts if count is not None]
-        destroyed = self._destroy(today, also)
+        destroyed = self._destroy(today)
         return TurnReceipt(
             buckets=len(turned),
             keys=sum(turned),
@@ -187,12 +178,12 @@ class Turner:
         )
         return list(new.take_over(keys, old, self.suite))
 
-    def _destroy(self, today: date, also: Collection[str] = ()) -> set[str]:
+    def _destroy(self, today: date) -> set[str]:
         """Destroy the keys under which nothing lies any more, and return their names."""
         with transaction(self.engine) as connection:
             keytables.lock_keystore(connection)
             self.keystore.reload()
-            stale = self._stale(connection, today) | (self.keystore.names & set(also))
+            stale = self._stale(connection, today)
             if stale or self.keystore.is_ending:
                 self.keystore.rotate(stale)
         reached("turn:keys-destroyed")

@@ -68,6 +68,12 @@ KINDS = {
         place=["id"],
         named=lambda row: f"location of {show_id(BATCH, row['id'])}",
     ),
+    "reference": Kind(
+        table="identity_tags",
+        column="sealed",
+        place=["customer_id", "reference"],
+        named=lambda row: f"reference {row['reference']} of customer {row['customer_id']}",
+    ),
     "data key": Kind(
         keys=True,
         table="data_keys",

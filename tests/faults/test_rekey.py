@@ -30,7 +30,6 @@ from custody.acts.consents import record_consent
 from custody.acts.context import Custody
 from custody.acts.coverage import OTHER, UNSEALED, coverage
 from custody.acts.quarantine import expire_quarantine
-from custody.acts.references import REFERENCE
 from custody.acts.rekey import RekeyReceipt, rekey, rekey_chunk, total
 from custody.acts.rekey_places import rekey_places
 from custody.acts.sealing import open_records
@@ -40,6 +39,7 @@ from custody.acts.verify import verify_installation
 from custody.database import records
 from custody.database.batches import list_batches
 from custody.database.engine import transaction
+from custody.database.sealed import REFERENCE
 from custody.database.sealed_places import INTAKE, PLACES, QUARANTINE
 from custody.errors import UsageError
 from custody.identifiers import RECORD, show_id

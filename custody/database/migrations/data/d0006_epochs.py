@@ -1,4 +1,4 @@
-"""Identity tags are renewed: the reference lies sealed beside its tag, and both have a number.
+"""Identity tags are renewed: the reference lies sealed beside its tag, which has an epoch.
 
 What makes the tag that outlives an erasure is the reference itself, opened then; until now that tag
 lay beside the identity tag, and its key is never renewed.
@@ -12,23 +12,18 @@ revision = "d0006"
 down_revision = "d0005"
 
 _EPOCHS = """
-CREATE TABLE custody.identity_keys (
+CREATE TABLE custody.identity_epoch (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     epoch integer NOT NULL,
-    began_at timestamptz NOT NULL DEFAULT now(),
-    generation integer NOT NULL
+    began_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO custody.identity_keys (epoch, generation) VALUES (1, 1);
--- A row for every act that deleted references since the generation began.
-CREATE TABLE custody.identity_dirt (deleted_at timestamptz NOT NULL DEFAULT now());
-GRANT SELECT ON custody.identity_keys TO custody_app;
-GRANT UPDATE (epoch, began_at, generation) ON custody.identity_keys TO custody_app;
-GRANT SELECT, INSERT, DELETE ON custody.identity_dirt TO custody_app;
+INSERT INTO custody.identity_epoch (epoch) VALUES (1);
+GRANT SELECT ON custody.identity_epoch TO custody_app;
+GRANT UPDATE (epoch, began_at) ON custody.identity_epoch TO custody_app;
 
-ALTER TABLE custody.identity_tags DROP COLUMN suppression, ADD sealed bytea NOT NULL,
-    ADD generation integer NOT NULL, ALTER epoch TYPE integer,
-    ALTER sealed SET STATISTICS 0;
-GRANT UPDATE (tag, epoch, sealed, generation) ON custody.identity_tags TO custody_app;
+ALTER TABLE custody.identity_tags DROP COLUMN suppression, ADD key_id uuid NOT NULL,
+    ADD sealed bytea NOT NULL, ALTER epoch TYPE integer, ALTER sealed SET STATISTICS 0;
+GRANT UPDATE (tag, epoch, sealed) ON custody.identity_tags TO custody_app;
 ALTER TABLE custody.record_keys ADD epoch integer NOT NULL;
 """
 
