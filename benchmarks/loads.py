@@ -33,6 +33,7 @@ _SHARED: Final = 20_000  # rows that one, two and four workers load, besides the
 _SHARED_CHUNK: Final = 5_000
 _PEERS: Final = 20_000
 _CALLED: Final = 20_000
+_FLOORS: Final = 3
 _SLOW_PEERS: Final = 2_000
 _PURGED: Final = 500
 _READS: Final = 200
@@ -91,8 +92,9 @@ def _round(made: Ground, folder: Path, customers: int, found: _Found, *, last: b
         found.add(f"{name} rate", customers / one.wall)
     found.add("memory", max(ingested.memory, stored.memory))
     made.settle()
-    found.add("bytes", _per_row(floor.copied_back(made), customers))
-    found.add("calls", _per_row(floor.called(_CALLED), _CALLED))
+    # A floor is the least that was seen: what the server does at its leisure is not part of it.
+    found.add("bytes", min(_per_row(floor.copied_back(made), customers) for _ in range(_FLOORS)))
+    found.add("calls", min(_per_row(floor.called(_CALLED), _CALLED) for _ in range(_FLOORS)))
     first = customers
     made.settle()
     for workers in (1, 2, 4):
