@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from itertools import starmap
 from typing import Final
 from uuid import UUID
 
@@ -147,11 +146,8 @@ def copy_keys(
     Raises:
         UniqueViolation: Somebody made one of them meanwhile (``IN_USE``): the transaction is over.
     """
-    rows = sorted(
-        zip(keys, customer_generations, strict=True), key=lambda pair: pair[0].customer_id
-    )
-    copy_encoded(connection, _COPY_KEYS, starmap(_encoded, rows))
-    return len(rows)
+    copy_encoded(connection, _COPY_KEYS, map(_encoded, keys, customer_generations))
+    return len(keys)
 
 
 def _encoded(key: WrappedKey, customer_generation: int) -> bytes:

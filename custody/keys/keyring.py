@@ -97,7 +97,9 @@ class Keyring:
         """Make a key for each (customer, period), unless somebody else has made one meanwhile."""
         randomness, keks = Pool(), _Keks(self._keystore, self._installation)
         fresh, wrapped = {}, []
-        for customer_id, period in missing:
+        # In one order, so that two who make keys for the same customers wait and never deadlock.
+        ordered = sorted(missing, key=lambda pair: (pair[0].int, pair[1]))
+        for customer_id, period in ordered:
             place = slice_of(customer_id)
             generation = generations.get((period, place))
             if generation is None:
@@ -106,7 +108,7 @@ class Keyring:
             kek = keks.of(period, place, generation)
             wrapped.append(kek.wrap(customer_id, key, self._suite, randomness))
             fresh[customer_id, period] = key
-        if add(connection, wrapped, list(missing.values())) == len(wrapped):
+        if add(connection, wrapped, [missing[pair] for pair in ordered]) == len(wrapped):
             return fresh
         return self._opened(keytables.keys_in_use(connection, missing))
 

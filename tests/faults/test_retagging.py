@@ -180,11 +180,11 @@ def test_a_batch_taken_in_before_is_stored_after(
         assert found(custody) == people
 
 
+@pytest.mark.usefixtures("people")
 def test_the_old_key_and_every_number_find_nobody(
-    site: Site, people: list[UUID], tmp_path: Path, postgres: EmbeddedPostgres
+    site: Site, tmp_path: Path, postgres: EmbeddedPostgres
 ) -> None:
     """The control: with the copy of the database that belongs to the key they find everybody."""
-    assert people
     with site.opened() as custody:
         old = custody.keyring.tags.epochs(1).now
         dump = tags_of(custody)
@@ -428,9 +428,8 @@ def opening(custody: Custody, customer: UUID) -> int:
     return count
 
 
-def test_a_tag_put_beside_another_reference_is_named_and_stops_the_renewal(
-    site: Site, people: list[UUID]
-) -> None:
+@pytest.mark.usefixtures("people")
+def test_a_tag_put_beside_another_reference_is_named_and_stops_the_renewal(site: Site) -> None:
     with site.opened() as custody:
         with transaction(custody.data) as connection:
             one, other, *_ = next(identities.every_reference(connection))
@@ -444,7 +443,6 @@ def test_a_tag_put_beside_another_reference_is_named_and_stops_the_renewal(
         with pytest.raises(SealInvalidError, match="its tag is another's"):
             renew_tags(custody, TESTER)
         assert epoch_keys(custody) == ["tag/1", "tag/2"], "the old key stays until all is well"
-    assert people
 
 
 def test_a_reference_that_does_not_open_does_not_stop_the_erasure_and_is_counted(
@@ -480,10 +478,8 @@ def test_what_names_a_record_may_have_changed_since(
         assert unsound(custody, PEOPLE) == []
 
 
-def test_it_is_due_once_a_year_and_a_backup_of_the_keystore_undoes_it(
-    site: Site, people: list[UUID]
-) -> None:
-    assert people
+@pytest.mark.usefixtures("people")
+def test_it_is_due_once_a_year_and_a_backup_of_the_keystore_undoes_it(site: Site) -> None:
     clock: list[datetime] = [datetime.now(NOW.tzinfo)]
     with site.opened(lambda: clock[0]) as custody:
         assert not tag_standing(custody).due
