@@ -10,6 +10,7 @@ from house import TESTER, Site, destroy, take_in
 from racing import SAME_QUARTER, put_away, settled_contracts, transactions_file
 from story import transaction_row
 
+from custody.acts.batches import receipts_of
 from custody.acts.context import Custody
 from custody.acts.planning import Scope, plan_destruction
 from custody.acts.sealing import open_records
@@ -95,3 +96,17 @@ def test_a_retired_field_is_shown_to_nobody_and_a_forgotten_one_is_a_fault(
         assert whole.keys() - shown.keys() == {"currency"}
         with pytest.raises(UnknownNameError):
             record.values(without(custody, "currency", retired_numbers=frozenset()))
+
+
+def test_rows_without_what_names_a_record_by_now_wait_in_quarantine(
+    site: Site, tmp_path: Path
+) -> None:
+    """The policy names records otherwise since they were taken in, by a field it had not then."""
+    with site.opened() as opened:
+        batch = ingested(opened, tmp_path)
+        dataset = opened.policy.dataset("transactions")
+        added = replace(dataset.field("transaction_no"), name="ticket_no", number=99)
+        named = replace(dataset, fields=(*dataset.fields, added), record_key=("ticket_no",))
+        put_away(under(opened, {dataset.name: named}), batch)
+        (receipt,) = receipts_of(opened, batch.id)
+        assert (receipt.stored, receipt.reasons) == (0, {"required_missing": PEOPLE})
