@@ -71,6 +71,20 @@ class Outcome:
     done_at: float = 0.0
 
 
+@dataclass
+class HeadStart:
+    """How much later the shorter side of a race sets out, at most: ``seconds``.
+
+    It follows what races come to, so that either side wins some however fast the machine is.
+    """
+
+    seconds: float = 0.03
+
+    def follow(self, *, shorter_won: bool) -> None:
+        """Make the next race harder for the side that won this one."""
+        self.seconds *= 1.2 if shorter_won else 1 / 1.2
+
+
 def race(seed: int, *sides: Callable[[], object], head_start: float = 0.0) -> list[Outcome]:
     """Do everything at once and return what each came to.
 

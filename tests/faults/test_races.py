@@ -12,6 +12,7 @@ from fingerprint import fingerprint
 from house import TESTER, Site, copied, destroy, take_in
 from racing import (
     SAME_QUARTER,
+    HeadStart,
     contract,
     contracts_file,
     errors,
@@ -145,7 +146,7 @@ def test_nothing_is_stored_after_its_consent_was_withdrawn(
     )
     asked = write_file(tmp_path / "q.csv", ENQUIRIES, [enquiry(i, "2026-11-10") for i in everybody])
     batch, _ = one_by_one(custody, asked)
-    withdrawn_first = 0
+    withdrawn_first, head_start = 0, HeadStart()
     for index in everybody:
         with transaction(custody.data) as connection:
             head = read_head(connection).seq
@@ -153,7 +154,7 @@ def test_nothing_is_stored_after_its_consent_was_withdrawn(
             index,
             partial(withdraw_consent, custody, TESTER, require_customer(custody, index), CARE),
             partial(store_chunk, custody, TESTER, batch, index),
-            head_start=0.03,
+            head_start=head_start.seconds,
         )
         assert errors([withdrawal, store]) == []
         with transaction(custody.data) as connection:
@@ -161,6 +162,7 @@ def test_nothing_is_stored_after_its_consent_was_withdrawn(
         early = events.index("consent:subject:withdrawn") < events.index("chunk:store:completed")
         assert (store.value.stored, store.value.refused) == ((0, 1) if early else (1, 0))
         withdrawn_first += early
+        head_start.follow(shorter_won=early)
     stored_by(custody, batch)
     assert miscounted(custody, batch) == []
     assert 0 < withdrawn_first < RACES

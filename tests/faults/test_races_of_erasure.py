@@ -11,6 +11,7 @@ import pytest
 from house import TESTER, Site, take_in
 from racing import (
     SAME_QUARTER,
+    HeadStart,
     claimed_plan,
     contract,
     contracts_file,
@@ -107,7 +108,7 @@ def races_of_hold_and_purge(
     purge, chunks = purge_by_customer(custody, patch)
     purges = [(purge.id, chunks[one]) for one in people[: count // 2]]
     purges += [(claimed_plan(custody, one).id, 0) for one in people[count // 2 :]]
-    wrong, held = [], 0
+    wrong, held, head_start = [], 0, HeadStart()
     for index, (customer, (plan_id, chunk)) in enumerate(zip(people, purges, strict=True)):
         with transaction(custody.data) as connection:
             (due,) = planned_records(connection, plan_id, [customer])
@@ -118,8 +119,9 @@ def races_of_hold_and_purge(
                 add_hold, custody, TESTER, customer, "dispute", due.record_id if index % 2 else None
             ),
             partial(erase_chunk, custody, TESTER, plan_id, chunk),
-            head_start=0.03,
+            head_start=head_start.seconds,
         )
+        head_start.follow(shorter_won=hold.error is None)
         wrong += [f"{index}: {e!r}" for e in (*errors([hold], RefusedError), *errors([erasure]))]
         if hold.error is None:
             held += 1
