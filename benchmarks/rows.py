@@ -12,7 +12,7 @@ from benchmarks.measure import Cost, Meter, Series
 from benchmarks.table import Row
 from custody.acts.rekey import rekey, total
 from custody.identifiers import random_id
-from custody.record import seal_context
+from custody.record import seal_contexts
 from custody.seal import DataKey, open_seal, seal
 from custody.suites import AES_256_GCM, AES_256_GCM_SIV, SM4_GCM, SUITES, Suite
 
@@ -46,7 +46,7 @@ def _seal_many(suite: Suite, count: int) -> None:
     installation, customer = random_id(), random_id()
     for number in range(count):
         key = DataKey(UUID(int=number), os.urandom(32))
-        context = seal_context(installation, UUID(int=number), customer, "bench", "general", 1)
+        context = seal_contexts(installation, UUID(int=number), customer, "bench", 1)("general")
         sealed = seal(key, PLAINTEXT, context, suite)
     if open_seal(key, sealed, context) != PLAINTEXT:
         raise AssertionError("a seal that does not open measures nothing")

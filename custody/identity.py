@@ -4,13 +4,14 @@ References that lead to different customers, or a second value of a reference of
 has one, contradict each other. Contradictions are never merged (design, "Who is who").
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import msgspec
 
 from custody.errors import CustodyError
+from custody.reference import IDENTITY
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -117,9 +118,13 @@ class Directory:
                 self.singles[customer, reference.name] = reference.tag
             self.learnt.append((customer, reference))
 
-    def customers_learnt(self) -> set[UUID]:
-        """Return of whom something was learnt."""
-        return {customer for customer, _ in self.learnt}
+    def keys_wanted(self, generations: Mapping[UUID, int]) -> dict[tuple[UUID, str], int]:
+        """Return the generation of each customer of whom something was learnt, to be sealed.
+
+        Args:
+            generations: Those of the customers that there were before.
+        """
+        return {(one, IDENTITY): generations.get(one, 1) for one, _ in self.learnt}
 
     def _require_agreement(self, customer: UUID, references: Iterable[Reference]) -> None:
         for reference in references:

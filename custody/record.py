@@ -58,34 +58,34 @@ class RecordRow(msgspec.Struct, frozen=True):
 
     def compartments(self) -> Iterable[tuple[Level, bytes]]:
         """Yield each compartment the record has, with its seal."""
-        for level in Level:
-            sealed = getattr(self, level.value)
-            if sealed is not None:
-                yield level, sealed
+        yield Level.GENERAL, self.general
+        if self.sensitive is not None:
+            yield Level.SENSITIVE, self.sensitive
+        if self.secret is not None:
+            yield Level.SECRET, self.secret
 
 
-def seal_context(
-    installation: UUID, record: UUID, customer: UUID, dataset: str, level: str, version: int
-) -> Encoded:
-    """Return what a record's seal is bound to; the key's id is bound by the seal itself.
+def seal_contexts(
+    installation: UUID, record: UUID, customer: UUID, dataset: str, version: int
+) -> Callable[[str], Encoded]:
+    """Return what says, of a compartment of a record, what its seal is bound to.
 
-    Its parts: installation, customer, dataset, record, compartment, content version.
+    Its parts: installation, customer, dataset, record, compartment, content version. The key's id
+    is bound by the seal itself.
     """
-    return Encoded(
-        b"".join(
-            (
-                _UUID_LENGTH,
-                installation.bytes,
-                _UUID_LENGTH,
-                customer.bytes,
-                _name_part(dataset),
-                _UUID_LENGTH,
-                record.bytes,
-                _name_part(level),
-                _version_part(version),
-            )
+    before = b"".join(
+        (
+            _UUID_LENGTH,
+            installation.bytes,
+            _UUID_LENGTH,
+            customer.bytes,
+            _name_part(dataset),
+            _UUID_LENGTH,
+            record.bytes,
         )
     )
+    behind = _version_part(version)
+    return lambda level: Encoded(before + _name_part(level) + behind)
 
 
 @lru_cache(_FEW_PARTS)
@@ -200,13 +200,10 @@ def encode_compartment(dataset: Dataset | None, payload: Payload) -> bytes:
     What is sealed again may be of a field or a dataset that the policy has dropped; then nobody
     knows what its codes were, and it is only padded.
     """
-    longest = dataset.longest_codes if dataset else {}
-    filled = {
-        number: _filled_up(value, longest[number])
-        if number in longest and isinstance(value, str)
-        else value
-        for number, value in sorted(payload.items())
-    }
+    filled = dict(sorted(payload.items()))
+    for number, longest in dataset.longest_codes.items() if dataset else ():
+        if isinstance(value := filled.get(number), str):
+            filled[number] = value + _FILLER * (longest - len(value.encode()))
     encoded = _encoder.encode(filled) + _END
     return encoded + bytes(-len(encoded) % _BLOCK)
 
@@ -218,7 +215,3 @@ def decode_compartment(padded: bytes) -> Payload:
         number: value.rstrip(_FILLER) if isinstance(value, str) else value
         for number, value in payload.items()
     }
-
-
-def _filled_up(value: str, longest: int) -> str:
-    return value + _FILLER * (longest - len(value.encode()))

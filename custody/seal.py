@@ -232,15 +232,9 @@ def open_at(place: str, key: DataKey, sealed: bytes, context: Context) -> bytes:
         raise SealInvalidError(place) from None
 
 
-def key_id_of(sealed: bytes) -> UUID:
-    """Return the id of the key a seal names in its header.
-
-    Raises:
-        SealInvalidError: It is too short to be a seal.
-    """
-    if len(sealed) < HEADER_BYTES:
-        raise SealInvalidError
-    return UUID(bytes=sealed[4:20])
+def is_under(sealed: bytes, key_id: UUID) -> bool:
+    """Whether a seal names this key in its header."""
+    return sealed[4:20] == key_id.bytes
 
 
 def suite_of(sealed: bytes) -> Suite | None:

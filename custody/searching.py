@@ -70,4 +70,6 @@ def fitting_bits(entries: int, bits: int) -> int:
 def cut(tag: bytes, bits: int) -> bytes:
     """Return a tag with all behind its first ``bits`` set to zero."""
     behind = FULL_BITS - bits
+    if not behind:
+        return tag
     return (int.from_bytes(tag, "big") >> behind << behind).to_bytes(FULL_BITS // 8, "big")

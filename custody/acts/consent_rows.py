@@ -31,7 +31,6 @@ from custody.normalise import NormalisedRow, normalise_rows
 from custody.policy.model import Dataset, Retention, Scope
 from custody.quality import Verdict, check_chunk
 from custody.record import Value, encode_payload, to_payload
-from custody.reference import IDENTITY
 from custody.rows import Chunk
 from custody.seal import DataKey
 from custody.sources.consents import consents_dataset
@@ -67,8 +66,7 @@ class ConsentDraft:
 
     def keys_wanted(self) -> dict[tuple[UUID, str], int]:
         """Return the generation of each customer whose references are to be sealed."""
-        learnt = self.directory.customers_learnt()
-        return {(one, IDENTITY): self.generations.get(one, 1) for one in learnt}
+        return self.directory.keys_wanted(self.generations)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

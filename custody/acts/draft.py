@@ -14,7 +14,6 @@ from custody.identity import Directory
 from custody.intake import IntakeRow
 from custody.policy.model import Level
 from custody.record import Payload
-from custody.reference import IDENTITY
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +52,11 @@ class Draft:
 
     def keys_wanted(self) -> dict[tuple[UUID, str], int]:
         """Return the customer's generation for each (customer, period) that needs a key."""
-        records = {(one.customer_id, one.period) for one in self.planned}
-        references = {(customer, IDENTITY) for customer in self.directory.customers_learnt()}
-        return {pair: self.generations.get(pair[0], 1) for pair in records | references}
+        generation_of = self.generations.get
+        wanted = {
+            (one.customer_id, one.period): generation_of(one.customer_id, 1) for one in self.planned
+        }
+        return wanted | self.directory.keys_wanted(self.generations)
 
     def warnings(self) -> dict[str, int]:
         """Return how many rows were raised in level, and how many arrive overdue."""

@@ -19,21 +19,22 @@ import msgspec
 from msgspec import structs
 from sqlalchemy import Connection
 
+from custody.acts.collecting import uncollected
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
 from custody.acts.references import rekey_references
 from custody.acts.rekey_places import rekey_places
+from custody.acts.sealing import contexts_of, place_of
 from custody.database import customers, records, sealed
 from custody.database.engine import transaction
 from custody.errors import UsageError
-from custody.policy.model import Level
 from custody.randomness import Pool
-from custody.record import RecordRow, decode_payload, encode_compartment, seal_context
+from custody.record import RecordRow, decode_payload, encode_compartment
 from custody.seal import (
     DataKey,
     KeyMissingError,
     SealInvalidError,
-    key_id_of,
+    is_under,
     open_seal,
     seal,
     suite_of,
@@ -152,7 +153,7 @@ def rekey_chunk(
         concerned = sealed.customers_to_reseal(connection, custody.suite, after, most)
     if not concerned:
         return None
-    with transaction(custody.data) as connection:
+    with uncollected(), transaction(custody.data) as connection:
         customers.lock_customers(connection, concerned)
         rows = records.lock_records_of(connection, concerned)
         keys = custody.keyring.open_keys({row.key_id for row in rows})
@@ -183,53 +184,33 @@ class _Chunk:
 
     def sealed_again(self, row: RecordRow) -> RecordRow | None:
         """Return the record with its compartments under the suite, None where all are."""
-        changes = {
-            level.value: self._again(row, level, there, suite)
-            for level, there in row.compartments()
-            if self._is_to_change(row, there, suite := suite_of(there))
-        }
-        if not changes:
-            return None
-        return structs.replace(
-            row,
-            general=changes.get("general", row.general),
-            sensitive=changes.get("sensitive", row.sensitive),
-            secret=changes.get("secret", row.secret),
-        )
+        key, context_of = self.keys.get(row.key_id), contexts_of(self.custody, row)
+        changes = dict[str, bytes]()
+        for level, there in row.compartments():
+            suite = suite_of(there)
+            if not self._is_to_change(row, there, suite):
+                continue
+            if key is None:
+                raise KeyMissingError(f"{place_of(row, level)}: its key is gone")
+            context = context_of(level)
+            try:
+                plain = self._plain(row, there) if suite is None else open_seal(key, there, context)
+            except (msgspec.DecodeError, SealInvalidError):
+                raise SealInvalidError(place_of(row, level)) from None
+            changes[level] = seal(key, plain, context, self.suite, self.randomness)
+        self.seals += len(changes)
+        return structs.replace(row, **changes) if changes else None
 
     def _is_to_change(self, row: RecordRow, there: bytes, suite: Suite | None) -> bool:
         if suite is None:
             return self.in_clear
-        return suite is not self.suite or key_id_of(there) != row.key_id
-
-    def _again(self, row: RecordRow, level: Level, there: bytes, suite: Suite | None) -> bytes:
-        key = self.keys.get(row.key_id)
-        if key is None:
-            raise KeyMissingError(f"{_place(row, level)}: its key is gone")
-        context = seal_context(
-            self.custody.installation_id,
-            row.id,
-            row.customer_id,
-            row.dataset,
-            level.value,
-            row.version,
-        )
-        self.seals += 1
-        try:
-            plain = self._plain(row, there) if suite is None else open_seal(key, there, context)
-        except (msgspec.DecodeError, SealInvalidError):
-            raise SealInvalidError(_place(row, level)) from None
-        return seal(key, plain, context, self.suite, self.randomness)
+        return suite is not self.suite or not is_under(there, row.key_id)
 
     def _plain(self, row: RecordRow, there: bytes) -> bytes:
         """Return what lies there in clear as it would have been sealed."""
         payload = decode_payload(there)
         self.unsealed += 1
         return encode_compartment(self.custody.policy.datasets.get(row.dataset), payload)
-
-
-def _place(row: RecordRow, level: Level) -> str:
-    return f"record {row.id}, compartment {level.value}"
 
 
 def _record(connection: Connection, custody: Custody, actor: Actor, receipt: RekeyReceipt) -> None:

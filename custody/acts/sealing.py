@@ -17,9 +17,16 @@ from custody.record import (
     decode_compartment,
     encode_compartment,
     from_payload,
-    seal_context,
+    seal_contexts,
 )
-from custody.seal import DataKey, KeyMissingError, open_at, seal
+from custody.seal import (
+    DataKey,
+    Encoded,
+    KeyMissingError,
+    SealInvalidError,
+    open_seal,
+    seal,
+)
 
 ALIAS_BYTES = 8
 _ATTEMPTS = 5
@@ -67,22 +74,19 @@ def seal_payloads(  # noqa: PLR0913 - the parts of one record's context
     randomness: Randomness = os.urandom,
 ) -> Seals:
     """Return each compartment's seal; levels without fields have none."""
-    described = custody.policy.datasets.get(dataset)
+    described, suite = custody.policy.datasets.get(dataset), custody.suite
+    context_of = seal_contexts(custody.installation_id, record_id, customer_id, dataset, version)
     seals = {
-        level.value: seal(
-            key,
-            encode_compartment(described, payload),
-            seal_context(
-                custody.installation_id, record_id, customer_id, dataset, level.value, version
-            ),
-            custody.suite,
-            randomness,
+        level: seal(
+            key, encode_compartment(described, payload), context_of(level), suite, randomness
         )
         for level, payload in payloads.items()
         if payload
     }
     return Seals(
-        general=seals["general"], sensitive=seals.get("sensitive"), secret=seals.get("secret")
+        general=seals[Level.GENERAL],
+        sensitive=seals.get(Level.SENSITIVE),
+        secret=seals.get(Level.SECRET),
     )
 
 
@@ -116,20 +120,22 @@ def _open(custody: Custody, keys: Mapping[UUID, DataKey], row: RecordRow) -> Ope
     key = keys.get(row.key_id)
     if key is None:
         raise KeyMissingError(f"record {row.id}: its key is gone")
-    payloads = {
-        level: _open_compartment(custody, key, row, level, sealed)
-        for level, sealed in row.compartments()
-    }
+    context_of, payloads = contexts_of(custody, row), dict[Level, Payload]()
+    for level, sealed in row.compartments():
+        try:
+            plain = open_seal(key, sealed, context_of(level))
+        except SealInvalidError:
+            raise SealInvalidError(place_of(row, level)) from None
+        payloads[level] = decode_compartment(plain)
     alias = payloads[Level.GENERAL].get(ALIAS, "")
     return OpenRecord(row=row, alias=str(alias), payloads=payloads)
 
 
-def _open_compartment(
-    custody: Custody, key: DataKey, row: RecordRow, level: Level, sealed: bytes
-) -> Payload:
-    context = seal_context(
-        custody.installation_id, row.id, row.customer_id, row.dataset, level.value, row.version
-    )
-    return decode_compartment(
-        open_at(f"record {row.id}, compartment {level.value}", key, sealed, context)
-    )
+def contexts_of(custody: Custody, row: RecordRow) -> Callable[[str], Encoded]:
+    """Return what says, of a compartment of a record that is there, what its seal is bound to."""
+    return seal_contexts(custody.installation_id, row.id, row.customer_id, row.dataset, row.version)
+
+
+def place_of(row: RecordRow, level: Level) -> str:
+    """Return how an error names a compartment."""
+    return f"record {row.id}, compartment {level}"

@@ -179,7 +179,7 @@ def write_learnt(
         custody: The installation.
         connection: The data database, with the customers locked.
         directory: What is known, and what was learnt.
-        keys: Each customer's key for the period ``IDENTITY`` (:meth:`Directory.customers_learnt`).
+        keys: Each customer's key for the period ``IDENTITY`` (:meth:`Directory.keys_wanted`).
 
     Raises:
         ChangedMeanwhileError: The next epoch of tags has begun.

@@ -61,8 +61,9 @@ def _register(
             """Return the array as PostgreSQL reads it."""
             if not obj:
                 return _EMPTY.pack(0, 0, element)
-            head = _HEAD.pack(1, int(None in obj), element, len(obj), 1)
-            return head + b"".join(parts(obj))
+            data = b"".join(parts(obj))
+            has_null = int(element == _BYTEA and None in obj)
+            return _HEAD.pack(1, has_null, element, len(obj), 1) + data
 
     psycopg.adapters.register_dumper(kind, ArrayDumper)
 

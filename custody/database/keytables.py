@@ -23,10 +23,9 @@ from custody.database.copying import (
 _LOCK: Final = 0x637573_02  # "cus" 2: one writer of the keystore at a time
 
 _KEYS_IN_USE: Final = (
-    "SELECT k.key_id, k.customer_id, k.period, k.slice, k.generation, k.wrapped FROM data_keys k"
-    " JOIN unnest(%(customers)s, %(periods)s, %(generations)s) w (c, p, g)"
-    " ON k.customer_id = w.c AND k.period = w.p AND k.customer_generation = w.g"
-    " WHERE NOT k.retired"
+    "SELECT key_id, customer_id, period, slice, generation, wrapped, customer_generation"
+    " FROM data_keys"
+    " WHERE customer_id = ANY(%(customers)s) AND period = ANY(%(periods)s) AND NOT retired"
 )
 # The join is the foreign key: a key whose bucket is not there is not added.
 _ADD_KEYS = text(
@@ -109,14 +108,20 @@ def lock_keystore(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
-def keys_in_use(connection: Connection, wanted: Mapping[tuple[UUID, str], int]) -> list[WrappedKey]:
+def keys_in_use(
+    connection: Connection, wanted: Mapping[tuple[UUID, str], int]
+) -> dict[tuple[UUID, str], WrappedKey]:
     """Return the keys in use of the wanted (customer, period), at the given customer generation."""
     parameters = {
-        "customers": Uuids(customer for customer, _ in wanted),
-        "periods": Texts(period for _, period in wanted),
-        "generations": Ints(wanted.values()),
+        "customers": Uuids({customer for customer, _ in wanted}),
+        "periods": Texts({period for _, period in wanted}),
     }
-    return [WrappedKey(*row) for row in fetch(connection, _KEYS_IN_USE, parameters)]
+    # More is found where people differ in their periods, and keys of generations before an erasure.
+    return {
+        pair: WrappedKey(*row)
+        for *row, generation in fetch(connection, _KEYS_IN_USE, parameters)
+        if wanted.get(pair := (row[1], row[2])) == generation
+    }
 
 
 def add_keys(

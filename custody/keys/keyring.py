@@ -80,9 +80,9 @@ class Keyring:
     ) -> dict[tuple[UUID, str], DataKey]:
         with transaction(self._engine) as connection:
             generations = buckets.share_buckets(connection, {period for _, period in wanted})
-            keys = {(k.customer_id, k.period): k for k in keytables.keys_in_use(connection, wanted)}
-            missing = {pair: wanted[pair] for pair in wanted.keys() - keys.keys()}
-            opened = self._opened(keys.values())
+            keys = keytables.keys_in_use(connection, wanted)
+            missing = {pair: one for pair, one in wanted.items() if pair not in keys}
+            opened = self._opened(keys)
             if missing:
                 opened |= self._add(connection, missing, generations, add)
         return opened
@@ -112,9 +112,11 @@ class Keyring:
             return fresh
         return self._opened(keytables.keys_in_use(connection, missing))
 
-    def _opened(self, keys: Iterable[WrappedKey]) -> dict[tuple[UUID, str], DataKey]:
+    def _opened(
+        self, keys: Mapping[tuple[UUID, str], WrappedKey]
+    ) -> dict[tuple[UUID, str], DataKey]:
         keks = _Keks(self._keystore, self._installation)
-        return {(key.customer_id, key.period): keks.open(key) for key in keys}
+        return {pair: keks.open(key) for pair, key in keys.items()}
 
     def open_keys(self, ids: Iterable[UUID]) -> dict[UUID, DataKey]:
         """Return the keys with these ids; destroyed ones are missing from the result."""

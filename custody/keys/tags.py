@@ -12,7 +12,7 @@ are made anew under the next one (:mod:`custody.acts.retagging`) both are looked
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -162,7 +162,12 @@ class Keyed:
 
     def tag(self, *parts: str) -> bytes:
         """Return the tag of the message that ends with these parts."""
-        return self.digest(_encoded(parts))[:TAG_BYTES]
+        inner, outer = self._inner.copy(), self._outer.copy()
+        for part in parts:
+            data = part.encode()
+            inner.update(len(data).to_bytes(4, "big") + data)
+        outer.update(inner.digest())
+        return outer.digest()[:TAG_BYTES]
 
     def digest(self, message: bytes) -> bytes:
         """Return the whole code of the message that ends so."""
@@ -170,10 +175,3 @@ class Keyed:
         inner.update(message)
         outer.update(inner.digest())
         return outer.digest()
-
-
-def _encoded(parts: Sequence[str]) -> bytes:
-    if len(parts) == 1:
-        value = parts[0].encode()
-        return len(value).to_bytes(4, "big") + value
-    return encode_context([part.encode() for part in parts])
