@@ -20,7 +20,7 @@ from benchmarks.ground import Ground
 from custody.demo.people import Person, World, make_person
 from custody.demo.rows import CUSTOMER_COLUMNS, Row, customer_row
 from custody.identifiers import random_id
-from custody.keys.keystore import FIRST_EPOCH
+from custody.keys.entries import FIRST_EPOCH
 from custody.randomness import Pool
 from custody.reference import IDENTITY, reference_name, seal_reference
 

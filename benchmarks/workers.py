@@ -1,10 +1,10 @@
 """Loading in processes of their own, as workers do: what each used, and the most memory it held."""
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from custody.quality.engine import warm_up
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-_MEGA: Final = 1024
+_KIBI: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,5 +102,14 @@ def _work(
         else:
             store.store_chunks(custody, ACTOR, batch, range(batch.chunks))
         used = time.process_time() - before
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MEGA
-        end.send((used, peak))
+        end.send((used, _peak()))
+
+
+def _peak() -> float:
+    """Return the most megabytes this process has held since it was executed.
+
+    What getrusage(2) says begins with what the parent held when it was forked off.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (held,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(held) / _KIBI

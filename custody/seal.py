@@ -157,6 +157,19 @@ class WrappingKey:
         except (InvalidTag, ValueError):
             raise SealInvalidError from None
 
+    def wrap_again(self, wrapped: bytes, context: Context, suite: Suite) -> bytes:
+        """Return what is in a wrapped key wrapped under another suite, opened again and compared.
+
+        Raises:
+            SealInvalidError: The old wrap or the new one does not open.
+            SuiteRetiredError: Nothing is sealed under the suite any more.
+        """
+        secret = self.unwrap(wrapped, context)
+        again = self.wrap(secret, context, suite)
+        if not hmac.compare_digest(self.unwrap(again, context), secret):
+            raise SealInvalidError
+        return again
+
     def _cipher(self, suite: Suite) -> Aead:
         known = self._ciphers.get(suite.number)
         if known is None:

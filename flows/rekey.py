@@ -12,14 +12,15 @@ from tasks.stage import stage
 def rekey(suite: MaybeSuite = "", pause_ms: PauseMs = 0) -> SealStanding | State[None]:
     """Seal again what is not under the policy's suite · 按策略套件重新加密.
 
-    It can be interrupted and run again. What lies in clear is listed, and sealed by the command
-    line only, once somebody has looked at it. The run fails where anything is left amiss.
+    It can be interrupted and run again. What does not open stays as it is. What lies in clear is
+    listed, and sealed by the command line only, once somebody has looked at it. The run fails where
+    anything is left amiss.
 
     Args:
         suite: The suite the policy wants, to be sure of it; may be empty.
             · 策略要求的套件名称,用于核对;可留空。
-        pause_ms: Milliseconds to wait between chunks of 500 customers.
-            · 每处理 500 名客户后暂停的毫秒数。
+        pause_ms: Milliseconds to wait between chunks of 2,000 records.
+            · 每处理 2000 条记录后暂停的毫秒数。
     """
     require_suite(suite)
     after, records, seals = "", 0, 0

@@ -1,7 +1,7 @@
 """The steps of keeping keys and seals, as Prefect performs them."""
 
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 from uuid import UUID
 
@@ -26,11 +26,13 @@ class KeysReceipt:
     Attributes:
         buckets: How many buckets turned, or are closed.
         keys: How many data keys were wrapped anew, or deleted.
+        other_keys: How many keys of batches and consents were wrapped anew, under another suite.
         destroyed: How many key-encryption keys were destroyed.
     """
 
     buckets: int = 0
     keys: int = 0
+    other_keys: int = 0
     destroyed: int = 0
 
 
@@ -79,7 +81,12 @@ def turn_keys(everything: bool = False) -> KeysReceipt:  # noqa: FBT001, FBT002 
     done = turning.turn_keys(custody(), actor(), everything=everything)
     receipt = KeysReceipt()
     if done is not None:
-        receipt = KeysReceipt(buckets=done.buckets, keys=done.keys, destroyed=done.destroyed)
+        receipt = KeysReceipt(
+            buckets=done.buckets,
+            keys=done.keys,
+            other_keys=done.others,
+            destroyed=done.destroyed,
+        )
     publish("turn", "all" if everything else "deleted", asdict(receipt), {})
     return receipt
 
@@ -126,7 +133,8 @@ def rekey_span(after: str, pause_ms: int) -> RekeySpan:
 @step
 def rekey_others() -> int:
     """Seal again what is no record's, and return how many seals there were."""
-    return sum(rekey_places(custody(), actor())) + sum(rekey_references(custody(), actor()))
+    pages = chain(rekey_places(custody(), actor()), rekey_references(custody(), actor()))
+    return sum(page.seals for page in pages)
 
 
 @step

@@ -13,6 +13,7 @@ from custody.database.buckets import BucketCount
 from custody.database.engine import transaction
 from custody.database.ledger import entries_of
 from custody.keys.keystore import Rotation
+from custody.keys.wrapping import WrappedCount
 from custody.steps import reached
 
 # Behind the end of each, something can be opened only with a keystore from before it. One that was
@@ -34,6 +35,7 @@ class KeyStanding:
         rotation_under_way: Whether a rotation was cut off; the next act on keys finishes it.
         entries: How many keys the keystore holds.
         buckets: Counts by expiry period.
+        wrapped: How many keys of each kind are wrapped under which suite.
         to_end: The periods that are over and whose keys are not destroyed yet.
     """
 
@@ -42,6 +44,7 @@ class KeyStanding:
     rotation_under_way: bool
     entries: int
     buckets: Sequence[BucketCount]
+    wrapped: Sequence[WrappedCount]
     to_end: Sequence[str]
 
 
@@ -53,6 +56,7 @@ def key_standing(custody: Custody) -> KeyStanding:
         rotation_under_way=custody.keyring.keystore.is_ending,
         entries=len(custody.keyring.keystore.names),
         buckets=custody.keyring.count_buckets(),
+        wrapped=custody.keyring.count_wrapped(),
         to_end=periods_to_end(custody),
     )
 

@@ -95,25 +95,29 @@ def retry_quarantine(
 def expire_quarantine(custody: Custody, actor: Actor) -> int:
     """Destroy the rows that were held for as long as the policy says; return how many.
 
-    A batch whose last held row goes loses its quarantine key too, and with it the sealed place it
-    was read from.
+    A batch of that time of which no row is held any more, or ever was, loses its quarantine key
+    too, and with it the sealed place it was read from. So nothing keeps the key of its day.
     """
     before = custody.today() - timedelta(days=custody.policy.settings.quarantine_days)
+    aged = custody.keyring.batches.of_days_before(before, QUARANTINE)
     with transaction(custody.data) as connection:
         require_steady_clock(connection, custody, "quarantine")
         # The batches first, as everybody does who takes rows out of quarantine.
-        for batch_id in quarantine_tables.batches_held_before(connection, before):
-            tables.lock_batch(connection, batch_id)
+        holding = quarantine_tables.batches_held_before(connection, before)
+        there = tables.lock_batches(connection, aged.union(holding))
         gone = quarantine_tables.expire_quarantine(connection, before)
-        if not gone:
+        emptied = quarantine_tables.batches_without_held(connection, aged.union(gone))
+        # The key of a batch whose opening was killed before there was one.
+        orphans = aged - there
+        if not (gone or emptied or orphans):
             return 0
-        emptied = quarantine_tables.batches_without_held(connection, set(gone))
         # Before the commit: killed behind it, nobody would know that these keys were to go.
-        for batch_id in emptied:
+        for batch_id in orphans.union(emptied):
             custody.keyring.batches.drop(batch_id, QUARANTINE)
         tables.forget_locations(connection, emptied)
         reached("quarantine:keys-deleted")
-        facts = {"rows": len(gone), "batches": len(set(gone)), "keys_to_end": len(emptied)}
+        ended = len(emptied) + len(orphans)
+        facts = {"rows": len(gone), "batches": len(set(gone)), "keys_to_end": ended}
         record(connection, custody, actor, "quarantine:rows:destroyed", facts)
     return len(gone)
 

@@ -2,18 +2,21 @@
 
 import hmac
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
+from custody.acts.renewed import Renewed
 from custody.acts.subjects import ChangedMeanwhileError
 from custody.database import identities
 from custody.database.engine import transaction
 from custody.database.identities import SealedReference
 from custody.database.sealed import REFERENCE
+from custody.keys.opening import those_that_open
 from custody.keys.tags import IdentityTags
 from custody.randomness import Pool
 from custody.reference import open_reference, place_of, read_reference_name, seal_reference
@@ -31,7 +34,8 @@ class Opener:
     def __init__(self, custody: Custody, references: Iterable[SealedReference]) -> None:
         """Ask for the keys."""
         self._installation = custody.installation_id
-        self._keys = custody.keyring.open_keys({one.key_id for one in references})
+        ids = {one.key_id for one in references}
+        self._keys = those_that_open(custody.keyring.open_keys, ids)
 
     def key_of(self, one: SealedReference) -> DataKey:
         """Return the key of a reference.
@@ -41,7 +45,7 @@ class Opener:
         """
         key = self._keys.get(one.key_id)
         if key is None:
-            raise KeyMissingError(f"{_place(one)}: its key is gone")
+            raise KeyMissingError(f"{_place(one)}: its key is gone or damaged")
         return key
 
     def open(self, one: SealedReference) -> str:
@@ -126,50 +130,66 @@ def _known(custody: Custody) -> Mapping[int, IdentityTags]:
     return {one.epoch: one for one in (epochs.now, epochs.before) if one is not None}
 
 
-def rekey_references(custody: Custody, actor: Actor) -> Iterator[int]:
-    """Seal again, page by page, what is not under the policy's suite; yield how many.
+def rekey_references(custody: Custody, actor: Actor) -> Iterator[Renewed]:
+    """Seal again, page by page, what is not under the policy's suite; yield what came of it.
+
+    What does not open stays as it is.
 
     Raises:
-        SealInvalidError: One does not open; its page stays as it is.
         ChangedMeanwhileError: Others kept some locked all the while.
     """
+    for _ in passes():
+        resealing = _Resealing(custody, actor)
+        for seals in one_pass(custody, resealing.page):
+            yield Renewed(seals=seals, unreadable=0)
+        with transaction(custody.data) as connection:
+            left = identities.count_to_seal(connection, custody.suite)
+        if left <= resealing.unreadable:
+            yield Renewed(seals=0, unreadable=left)
+            return
 
-    def page(connection: Connection, after: bytes) -> tuple[bytes, int] | None:
-        found = identities.references_to_seal(connection, after, PAGE, custody.suite)
+
+@dataclass(slots=True)
+class _Resealing:
+    """One pass over the references that are not under the policy's suite."""
+
+    custody: Custody
+    actor: Actor
+    unreadable: int = 0
+
+    def page(self, connection: Connection, after: bytes) -> tuple[bytes, int] | None:
+        """Seal the next page again; return its last tag, and how many it had that open."""
+        suite = self.custody.suite
+        found = identities.references_to_seal(connection, after, PAGE, suite)
         if not found:
             return None
-        identities.put_sealed(connection, _sealed_again(custody, found))
-        facts = {"suite": custody.suite.name, "place": REFERENCE, "seals": len(found)}
-        record(connection, custody, actor, "place:seals:renewed", facts)
-        return found[-1].tag, len(found)
+        changes = self._sealed_again(found)
+        if changes:
+            identities.put_sealed(connection, changes)
+            facts = {"suite": suite.name, "place": REFERENCE, "seals": len(changes)}
+            record(connection, self.custody, self.actor, "place:seals:renewed", facts)
+        return found[-1].tag, len(changes)
 
-    for _ in passes():
-        yield from one_pass(custody, page)
-        with transaction(custody.data) as connection:
-            if not identities.are_to_seal(connection, custody.suite):
-                return
-
-
-def _sealed_again(
-    custody: Custody, references: Iterable[SealedReference]
-) -> list[tuple[bytes, bytes]]:
-    references = list(references)
-    opener, randomness = Opener(custody, references), Pool()
-    return [
-        (
-            one.tag,
-            seal_reference(
+    def _sealed_again(self, references: Sequence[SealedReference]) -> list[tuple[bytes, bytes]]:
+        custody, opener, randomness = self.custody, Opener(self.custody, references), Pool()
+        changes = list[tuple[bytes, bytes]]()
+        for one in references:
+            try:
+                value = opener.open(one)
+            except SealInvalidError:
+                self.unreadable += 1
+                continue
+            sealed = seal_reference(
                 opener.key_of(one),
                 custody.installation_id,
                 one.customer_id,
                 one.reference,
-                opener.open(one),
+                value,
                 custody.suite,
                 randomness,
-            ),
-        )
-        for one in references
-    ]
+            )
+            changes.append((one.tag, sealed))
+        return changes
 
 
 def one_pass(

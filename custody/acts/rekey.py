@@ -4,6 +4,7 @@ By chunks of customers in order of their ids: the customers are locked, every co
 that is under another suite is opened and sealed again under the same data key, and the ledger's
 entry goes with it. Readers go on throughout, for both the old seal and the new open under the key.
 What is left to do is read from the seals themselves, so a run that was killed is simply run again.
+A seal that does not open stays as it is and is counted; everything else goes on.
 A compartment that lies there in clear is listed (:mod:`custody.acts.coverage`), and sealed when
 asked for; that is how old records without encryption are found and mended.
 """
@@ -24,10 +25,11 @@ from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
 from custody.acts.references import rekey_references
 from custody.acts.rekey_places import rekey_places
-from custody.acts.sealing import contexts_of, place_of
+from custody.acts.sealing import contexts_of
 from custody.database import customers, records, sealed
 from custody.database.engine import transaction
 from custody.errors import UsageError
+from custody.keys.opening import those_that_open
 from custody.randomness import Pool
 from custody.record import RecordRow, decode_payload, encode_compartment
 from custody.seal import (
@@ -55,12 +57,14 @@ class RekeyReceipt:
         records: Records of which a compartment was sealed again.
         seals: Compartments sealed again.
         unsealed: How many of them had lain there in clear.
+        unreadable: How many records, and seals that are no record's, did not open and were left.
     """
 
     last: UUID = _FIRST
     records: int = 0
     seals: int = 0
     unsealed: int = 0
+    unreadable: int = 0
 
 
 def rekey(
@@ -83,12 +87,11 @@ def rekey(
 
     Raises:
         UsageError: The policy seals under another suite, so there would be no end of it.
-        SealInvalidError: A compartment does not open; its chunk stays as it is.
     """
     require_wanted(custody, suite)
     yield from rekey_records(custody, actor, pause_seconds=pause_seconds, in_clear=in_clear)
-    for seals in chain(rekey_places(custody, actor), rekey_references(custody, actor)):
-        yield RekeyReceipt(seals=seals)
+    for page in chain(rekey_places(custody, actor), rekey_references(custody, actor)):
+        yield RekeyReceipt(seals=page.seals, unreadable=page.unreadable)
         time.sleep(pause_seconds)
 
 
@@ -100,11 +103,7 @@ def rekey_records(
     pause_seconds: float = 0.0,
     in_clear: bool = False,
 ) -> Iterator[RekeyReceipt]:
-    """Seal again, chunk by chunk, what the customers behind ``after`` have in records.
-
-    Raises:
-        SealInvalidError: A compartment does not open; its chunk stays as it is.
-    """
+    """Seal again, chunk by chunk, what the customers behind ``after`` have in records."""
     while receipt := rekey_chunk(custody, actor, after, CHUNK_RECORDS, in_clear=in_clear):
         yield receipt
         after = receipt.last
@@ -130,6 +129,7 @@ def total(receipts: Iterable[RekeyReceipt]) -> RekeyReceipt:
             records=whole.records + one.records,
             seals=whole.seals + one.seals,
             unsealed=whole.unsealed + one.unsealed,
+            unreadable=whole.unreadable + one.unreadable,
         )
     return whole
 
@@ -144,10 +144,8 @@ def rekey_chunk(
 ) -> RekeyReceipt | None:
     """Seal again what the next customers behind ``after`` have; None where nobody is left.
 
-    Those are the customers of the next ``most`` records to be sealed again.
-
-    Raises:
-        SealInvalidError: A compartment does not open; nothing of the chunk was changed.
+    Those are the customers of the next ``most`` records to be sealed again. A record of which a
+    compartment does not open stays as it is.
     """
     with transaction(custody.data) as connection:
         concerned = sealed.customers_to_reseal(connection, custody.suite, after, most)
@@ -156,13 +154,17 @@ def rekey_chunk(
     with uncollected(), transaction(custody.data) as connection:
         customers.lock_customers(connection, concerned)
         rows = records.lock_records_of(connection, concerned)
-        keys = custody.keyring.open_keys({row.key_id for row in rows})
+        keys = those_that_open(custody.keyring.open_keys, {row.key_id for row in rows})
         chunk = _Chunk(custody=custody, keys=keys, in_clear=in_clear, suite=custody.suite)
         changed = [new for row in rows if (new := chunk.sealed_again(row)) is not None]
         if changed and sealed.put_seals(connection, changed) != len(changed):
             raise KeyMissingError("a record went meanwhile")
         receipt = RekeyReceipt(
-            last=concerned[-1], records=len(changed), seals=chunk.seals, unsealed=chunk.unsealed
+            last=concerned[-1],
+            records=len(changed),
+            seals=chunk.seals,
+            unsealed=chunk.unsealed,
+            unreadable=chunk.unreadable,
         )
         if changed:
             _record(connection, custody, actor, receipt)
@@ -181,24 +183,28 @@ class _Chunk:
     randomness: Pool = field(default_factory=Pool)
     seals: int = 0
     unsealed: int = 0
+    unreadable: int = 0
 
     def sealed_again(self, row: RecordRow) -> RecordRow | None:
-        """Return the record with its compartments under the suite, None where all are."""
+        """Return the record with its compartments under the suite, None where it stays as it is."""
         key, context_of = self.keys.get(row.key_id), contexts_of(self.custody, row)
-        changes = dict[str, bytes]()
+        changes, unsealed = dict[str, bytes](), 0
         for level, there in row.compartments():
             suite = suite_of(there)
             if not self._is_to_change(row, there, suite):
                 continue
-            if key is None:
-                raise KeyMissingError(f"{place_of(row, level)}: its key is gone")
             context = context_of(level)
             try:
+                if key is None:
+                    raise KeyMissingError
                 plain = self._plain(row, there) if suite is None else open_seal(key, there, context)
             except (msgspec.DecodeError, SealInvalidError):
-                raise SealInvalidError(place_of(row, level)) from None
+                self.unreadable += 1
+                return None
+            unsealed += suite is None
             changes[level] = seal(key, plain, context, self.suite, self.randomness)
         self.seals += len(changes)
+        self.unsealed += unsealed
         return structs.replace(row, **changes) if changes else None
 
     def _is_to_change(self, row: RecordRow, there: bytes, suite: Suite | None) -> bool:
@@ -209,7 +215,6 @@ class _Chunk:
     def _plain(self, row: RecordRow, there: bytes) -> bytes:
         """Return what lies there in clear as it would have been sealed."""
         payload = decode_payload(there)
-        self.unsealed += 1
         return encode_compartment(self.custody.policy.datasets.get(row.dataset), payload)
 
 
@@ -219,5 +224,6 @@ def _record(connection: Connection, custody: Custody, actor: Actor, receipt: Rek
         "records": receipt.records,
         "seals": receipt.seals,
         "unsealed": receipt.unsealed,
+        "unreadable": receipt.unreadable,
     }
     record(connection, custody, actor, "record:seals:renewed", facts)

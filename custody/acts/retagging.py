@@ -33,7 +33,7 @@ from custody.database import identities, records
 from custody.database import installation as installation_tables
 from custody.database.engine import transaction
 from custody.database.ledger import last_of
-from custody.keys.keystore import read_epoch_entry
+from custody.keys.entries import read_epoch_entry
 from custody.keys.tags import Epochs
 from custody.policy.model import Dataset
 from custody.policy.parse import parse_policy

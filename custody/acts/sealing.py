@@ -125,7 +125,7 @@ def _open(custody: Custody, keys: Mapping[UUID, DataKey], row: RecordRow) -> Ope
         try:
             plain = open_seal(key, sealed, context_of(level))
         except SealInvalidError:
-            raise SealInvalidError(place_of(row, level)) from None
+            raise SealInvalidError(f"record {row.id}, compartment {level}") from None
         payloads[level] = decode_compartment(plain)
     alias = payloads[Level.GENERAL].get(ALIAS, "")
     return OpenRecord(row=row, alias=str(alias), payloads=payloads)
@@ -134,8 +134,3 @@ def _open(custody: Custody, keys: Mapping[UUID, DataKey], row: RecordRow) -> Ope
 def contexts_of(custody: Custody, row: RecordRow) -> Callable[[str], Encoded]:
     """Return what says, of a compartment of a record that is there, what its seal is bound to."""
     return seal_contexts(custody.installation_id, row.id, row.customer_id, row.dataset, row.version)
-
-
-def place_of(row: RecordRow, level: Level) -> str:
-    """Return how an error names a compartment."""
-    return f"record {row.id}, compartment {level}"

@@ -69,9 +69,9 @@ def create_installation(
         if tables.find_installation(connection) is not None:
             raise UsageError("these databases hold an installation already")
     installation = Installation(id=random_id(), created_at=clock(), synthetic=synthetic, zone=zone)
-    keystore = create_keystore(
-        places.keystore, installation.id, provider_for(places.root), policy.settings.suite
-    )
+    suite = policy.settings.suite
+    provider = provider_for(places.root, suite=suite)
+    keystore = create_keystore(places.keystore, installation.id, provider, suite)
     custody = _assemble(places, policy, clock, installation, data, keystore)
     with transaction(data) as connection:
         tables.add_installation(connection, installation)
@@ -105,7 +105,7 @@ def open_custody(
         installation = tables.find_installation(connection)
     if installation is None:
         raise NotInitialisedError("no installation here yet: run custody init")
-    keystore = open_keystore(places.keystore, places.root)
+    keystore = open_keystore(places.keystore, places.root, policy.settings.suite)
     return _assemble(
         places,
         policy,

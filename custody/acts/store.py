@@ -141,6 +141,8 @@ def _write(  # noqa: PLR0913 - one unit of work and all it needs
     draft: Draft,
     keys: Mapping[tuple[UUID, str], DataKey],
 ) -> ChunkReceipt:
+    if draft.refused:  # the key they are sealed under is not to end meanwhile
+        tables.share_batch(connection, batch.id)
     require_still_true(connection, draft)
     receipt = tables.find_chunk(connection, batch.id, chunk, lock=True)
     if receipt is None or receipt.state == "stored":

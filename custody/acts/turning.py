@@ -22,8 +22,10 @@ def turn_keys(custody: Custody, actor: Actor, *, everything: bool = False) -> Tu
     """Turn the buckets in which keys were deleted, or all; None where there was nothing to do.
 
     Afterwards no copy of both databases from before opens what lay under a deleted key, unless the
-    keystore of before is there too. What retention took while its key stays, for other records of
-    the customer and period, is final at the period's end (ADR 0012).
+    keystore of before is there too. Two things wait: what retention took while its key stays, for
+    other records of the customer and period, is final at the period's end (ADR 0012); and a copy of
+    an intake or quarantine row opens until the key of the row's day is destroyed, by the first turn
+    after that day that finds no batch of it in the intake, or the quarantine, any more.
 
     Raises:
         SealInvalidError: A key does not open; its bucket stays as it is.
@@ -40,6 +42,7 @@ def turn_keys(custody: Custody, actor: Actor, *, everything: bool = False) -> Tu
     facts = {
         "buckets": receipt.buckets,
         "keys": receipt.keys,
+        "others": receipt.others,
         "destroyed": receipt.destroyed,
         "root": receipt.root,
     }

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from custody.acts.context import Custody
 
 Document = dict[str, object]
+Listed = Annotated[
+    int | None,
+    typer.Option("--list", min=0, help="How many that are amiss to name; otherwise 1,000."),
+]
 
 
 def coverage(
-    listed: Annotated[
-        int | None,
-        typer.Option("--list", min=0, help="How many that are amiss to name; otherwise 1,000."),
-    ] = None,
+    listed: Listed = None,
 ) -> None:
     """Count every seal by dataset, compartment, suite and key generation; list what is amiss.
 
@@ -48,16 +49,18 @@ def rekey(
     pause: Annotated[
         int, typer.Option(min=0, help="Milliseconds to wait between chunks of 2,000 records.")
     ] = 0,
+    listed: Listed = None,
 ) -> None:
     """Seal again, in place and while others work, what is not under the policy's suite.
 
-    It can be interrupted and run again. Afterwards `custody keys turn --all` wraps the keys too.
+    It can be interrupted and run again. What does not open stays as it is and is listed.
+    Afterwards `custody keys turn --all` wraps the keys too.
     """
     from custody.acts import rekey as rekeying
     from custody.suites import suite_named
 
     with opened() as custody:
-        suite = suite_named(to) if to else custody.suite
+        suite = custody.suite if to is None else suite_named(to)
         rekeying.require_wanted(custody, suite)
         done = rekeying.RekeyReceipt()
         if not dry_run:
@@ -66,14 +69,19 @@ def rekey(
                 custody, os_user(), suite, pause_seconds=pause / 1000, in_clear=in_clear
             )
             done = rekeying.total(steps)
-        document = coverage_document(custody)
-    counts = {"records": done.records, "seals_renewed": done.seals, "unsealed": done.unsealed}
+        document = coverage_document(custody, listed)
+    counts = {
+        "records": done.records,
+        "seals_renewed": done.seals,
+        "unsealed": done.unsealed,
+        "unreadable": done.unreadable,
+    }
     show({**counts, "dry_run": dry_run, **document}, "covered" if document["ok"] else "not_covered")
     if not (dry_run or document["ok"]):
         raise typer.Exit(EXIT_QUALITY)
 
 
-def coverage_document(custody: "Custody", listed: int | None = None) -> Document:
+def coverage_document(custody: "Custody", listed: int | None) -> Document:
     """Return the coverage as a document."""
     from custody.acts.coverage import coverage as cover
 

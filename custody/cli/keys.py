@@ -41,6 +41,7 @@ def status() -> None:
                 }
                 for one in standing.buckets
             ],
+            "wrapped_keys": [asdict(one) for one in standing.wrapped],
             "periods_to_end": list(standing.to_end),
             "identity_tags": asdict(tags),
         }
@@ -107,7 +108,9 @@ def turn(
     """Wrap the surviving keys anew where keys were deleted, and destroy the old wrapping keys.
 
     From then on no copy of both databases from before opens what was erased, but for rows that
-    retention took from under a key that others stay under: they end with their period.
+    retention took from under a key that others stay under: they end with their period. A copy
+    from when the row was in intake or quarantine opens until the key of that day goes: with the
+    first turn after it that finds nothing of that day there any more.
     """
     from custody.acts.turning import turn_keys
 
@@ -115,10 +118,10 @@ def turn(
         note("turning")
         receipt = turn_keys(custody, os_user(), everything=everything)
     if receipt is None:
-        show({"buckets": 0, "keys": 0, "destroyed": 0}, "nothing_to_turn")
+        show({"buckets": 0, "keys": 0, "other_keys": 0, "destroyed": 0}, "nothing_to_turn")
         return
-    document = {"buckets": receipt.buckets, "keys": receipt.keys, "destroyed": receipt.destroyed}
-    show({**document, "root": receipt.root}, "turned")
+    document = {"buckets": receipt.buckets, "keys": receipt.keys, "other_keys": receipt.others}
+    show({**document, "destroyed": receipt.destroyed, "root": receipt.root}, "turned")
 
 
 @app.offers("retag")

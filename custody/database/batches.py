@@ -31,6 +31,8 @@ _BY_CONTENT = text(
 _LIST = text(f"SELECT {_COLUMNS} FROM batches ORDER BY opened_at, id")  # noqa: S608
 _LOCK = text(f"SELECT {_COLUMNS} FROM batches WHERE id = :id FOR UPDATE")  # noqa: S608
 _FORGET = text("UPDATE batches SET location = NULL WHERE id = ANY(:ids)")
+_LOCK_THOSE = text("SELECT id FROM batches WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_SHARE = text("SELECT FROM batches WHERE id = :id FOR SHARE")
 _SET_STATE = text("UPDATE batches SET state = :state WHERE id = :id")
 _SET_CHUNKS = text("UPDATE batches SET chunks = :chunks WHERE id = :id")
 _CHUNK_COLUMNS = (
@@ -178,6 +180,16 @@ def list_batches(connection: Connection) -> list[Batch]:
 def lock_batch(connection: Connection, batch_id: UUID) -> Batch:
     """Lock a batch that exists and return it."""
     return Batch(**connection.execute(_LOCK, {"id": batch_id}).one()._mapping)
+
+
+def lock_batches(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
+    """Lock batches in order of id and return those that there are."""
+    return set(connection.execute(_LOCK_THOSE, {"ids": list(ids)}).scalars())
+
+
+def share_batch(connection: Connection, batch_id: UUID) -> None:
+    """Keep a batch's state and keys as they are until the transaction ends; others may as well."""
+    connection.execute(_SHARE, {"id": batch_id})
 
 
 def set_batch_state(connection: Connection, batch_id: UUID, state: str) -> None:

@@ -72,7 +72,7 @@ _LOCKED: Final = " ORDER BY tag LIMIT %(most)s FOR UPDATE SKIP LOCKED"
 _SUITE: Final = suite_in("sealed", "key_id")
 _TO_SEAL: Final = f"{_PAGE} AND {_SUITE} <> %(suite)s{_LOCKED}"
 _TO_TAG: Final = f"{_PAGE} AND epoch < %(epoch)s{_LOCKED}"
-_ARE_TO_SEAL = text(f"SELECT EXISTS (SELECT FROM identity_tags WHERE {_SUITE} <> :suite)")  # noqa: S608
+_COUNT_TO_SEAL = text(f"SELECT count(*) FROM identity_tags WHERE {_SUITE} <> :suite")  # noqa: S608
 _SEAL = text(
     "UPDATE identity_tags t SET sealed = w.sealed FROM"
     " unnest(CAST(:tags AS bytea[]), CAST(:sealed AS bytea[])) w (tag, sealed) WHERE t.tag = w.tag"
@@ -226,9 +226,9 @@ def references_to_seal(
     return [SealedReference(*row) for row in fetch(connection, _TO_SEAL, where)]
 
 
-def are_to_seal(connection: Connection, suite: Suite) -> bool:
-    """Whether there are references that are not under the suite."""
-    return bool(connection.execute(_ARE_TO_SEAL, {"suite": suite.number}).scalar_one())
+def count_to_seal(connection: Connection, suite: Suite) -> int:
+    """Return how many references are not under the suite."""
+    return int(connection.execute(_COUNT_TO_SEAL, {"suite": suite.number}).scalar_one())
 
 
 def put_sealed(connection: Connection, changes: Sequence[tuple[bytes, bytes]]) -> None:

@@ -1,7 +1,6 @@
-"""Statements on the key database: buckets, data keys, batch keys, consent keys."""
+"""Statements on the key database: data keys, and the lock of whoever writes the keystore."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from typing import Final
 from uuid import UUID
 
@@ -47,7 +46,6 @@ _KEYS_BY_ID: Final = (
     "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
     " WHERE key_id = ANY(%(ids)s)"
 )
-_BATCH_KEY_DAYS = text("SELECT DISTINCT kind, day FROM batch_keys")
 _GENERATIONS = text("SELECT key_id, generation FROM data_keys WHERE key_id = ANY(:ids)")
 _SHARE_BUCKETS = text(
     "SELECT FROM buckets WHERE (period, slice) IN"
@@ -66,29 +64,6 @@ _DELETE_RETIRED = text(
 _EVERY_KEY = text(
     "SELECT key_id, customer_id, period, slice, generation, wrapped FROM data_keys"
     " WHERE key_id > :after ORDER BY key_id LIMIT :most"
-)
-_BATCH_KEYS = text(
-    "SELECT batch_id, key_id, day, wrapped FROM batch_keys"
-    " WHERE batch_id = ANY(:batches) AND kind = :kind"
-)
-_ADD_BATCH_KEY = text(
-    "INSERT INTO batch_keys (key_id, batch_id, kind, day, wrapped)"
-    " VALUES (:id, :batch, :kind, :day, :wrapped) ON CONFLICT DO NOTHING"
-)
-_DROP_BATCH_KEY = text("DELETE FROM batch_keys WHERE batch_id = :batch AND kind = :kind")
-_CONSENT_KEYS = text(
-    "SELECT key_id, customer_id, wrapped FROM consent_keys WHERE customer_id = ANY(:customers)"
-)
-_EVERY_BATCH_KEY = text(
-    "SELECT batch_id, kind, key_id, day, wrapped FROM batch_keys ORDER BY batch_id, kind"
-)
-_EVERY_CONSENT_KEY = text(
-    "SELECT customer_id, key_id, wrapped FROM consent_keys ORDER BY customer_id"
-)
-_ADD_CONSENT_KEYS = text(
-    "INSERT INTO consent_keys (key_id, customer_id, wrapped) SELECT * FROM"
-    " unnest(CAST(:ids AS uuid[]), CAST(:customers AS uuid[]), CAST(:wrapped AS bytea[]))"
-    " ON CONFLICT DO NOTHING"
 )
 
 
@@ -202,54 +177,3 @@ def retire_keys(connection: Connection, ids: Iterable[UUID]) -> None:
 def delete_retired_keys(connection: Connection, ids: Iterable[UUID]) -> int:
     """Delete the retired ones of the keys and return how many there were."""
     return connection.execute(_DELETE_RETIRED, {"ids": list(ids)}).rowcount
-
-
-def batch_key_days(connection: Connection) -> set[tuple[str, date]]:
-    """Return for which kinds and days there are batch keys."""
-    return {(row.kind, row.day) for row in connection.execute(_BATCH_KEY_DAYS)}
-
-
-def batch_keys(
-    connection: Connection, batches: Iterable[UUID], kind: str
-) -> dict[UUID, tuple[UUID, date, bytes]]:
-    """Return per batch the id, day and wrapped bytes of its key, where there is one."""
-    rows = connection.execute(_BATCH_KEYS, {"batches": list(batches), "kind": kind})
-    return {row.batch_id: (row.key_id, row.day, row.wrapped) for row in rows}
-
-
-def add_batch_key(
-    connection: Connection, *, key_id: UUID, batch_id: UUID, kind: str, day: date, wrapped: bytes
-) -> None:
-    """Add a batch's key unless it has one."""
-    row = {"id": key_id, "batch": batch_id, "kind": kind, "day": day, "wrapped": wrapped}
-    connection.execute(_ADD_BATCH_KEY, row)
-
-
-def drop_batch_key(connection: Connection, batch_id: UUID, kind: str) -> None:
-    """Delete a batch's key row."""
-    connection.execute(_DROP_BATCH_KEY, {"batch": batch_id, "kind": kind})
-
-
-def consent_keys(
-    connection: Connection, customers: Iterable[UUID]
-) -> dict[UUID, tuple[UUID, bytes]]:
-    """Return per customer the id and wrapped bytes of the consent key, where there is one."""
-    rows = connection.execute(_CONSENT_KEYS, {"customers": list(customers)})
-    return {row.customer_id: (row.key_id, row.wrapped) for row in rows}
-
-
-def every_batch_key(connection: Connection) -> list[tuple[UUID, str, UUID, date, bytes]]:
-    """Return batch, kind, id, day and wrapped bytes of every batch key."""
-    return [(r[0], r[1], r[2], r[3], r[4]) for r in connection.execute(_EVERY_BATCH_KEY)]
-
-
-def every_consent_key(connection: Connection) -> list[tuple[UUID, UUID, bytes]]:
-    """Return customer, id and wrapped bytes of every consent key."""
-    return [(r[0], r[1], r[2]) for r in connection.execute(_EVERY_CONSENT_KEY)]
-
-
-def add_consent_keys(connection: Connection, keys: Sequence[tuple[UUID, UUID, bytes]]) -> None:
-    """Add consent keys (id, customer, wrapped); a customer keeps the one there already."""
-    ids, customers, wrapped = (list(column) for column in zip(*keys, strict=True))
-    row = {"ids": ids, "customers": customers, "wrapped": Blobs(wrapped)}
-    connection.execute(_ADD_CONSENT_KEYS, row)

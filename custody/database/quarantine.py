@@ -30,8 +30,8 @@ _HELD_BEFORE = text(
     "SELECT DISTINCT batch_id FROM quarantine WHERE held_on < :before ORDER BY batch_id"
 )
 _WITHOUT_HELD = text(
-    "SELECT b FROM unnest(CAST(:ids AS uuid[])) b"
-    " WHERE NOT EXISTS (SELECT FROM quarantine q WHERE q.batch_id = b)"
+    "SELECT id FROM batches WHERE id = ANY(:ids) AND state <> 'open'"
+    " AND NOT EXISTS (SELECT FROM quarantine q WHERE q.batch_id = batches.id) ORDER BY id"
 )
 
 
@@ -97,5 +97,5 @@ def batches_held_before(connection: Connection, before: date) -> list[UUID]:
 
 
 def batches_without_held(connection: Connection, batch_ids: Iterable[UUID]) -> list[UUID]:
-    """Return those of the batches that have no row in quarantine any more."""
+    """Return those of the batches, read to their end, that have no row in quarantine."""
     return list(connection.execute(_WITHOUT_HELD, {"ids": list(batch_ids)}).scalars())

@@ -30,6 +30,9 @@ SETTINGS: Mapping[str, str] = {
     "ssl": "off",
     "max_connections": "100",
     "shared_buffers": "128MB",
+    # Full pages are logged anew after every checkpoint, so a large load had better see few.
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
     "timezone": "UTC",
     "jit": "off",
     "log_timezone": "UTC",

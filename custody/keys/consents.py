@@ -1,16 +1,19 @@
 """Keys of consent evidence: one per customer, apart from the data's, for evidence outlives them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from custody.database import keytables
+from custody.database import otherkeys
 from custody.database.engine import transaction
+from custody.database.otherkeys import ConsentKey
 from custody.keys.keystore import Keystore
+from custody.keys.pages import over_pages
 from custody.keys.wrapping import CONSENT, consent_context
-from custody.seal import DataKey, SealInvalidError, new_key
+from custody.seal import Context, DataKey, SealInvalidError, new_key
+from custody.steps import reached
 from custody.suites import Suite
 
 
@@ -27,23 +30,23 @@ class ConsentKeys:
         """Return each customer's consent key, making those that are missing."""
         wanted = set(customers)
         with transaction(self.engine) as connection:
-            found = keytables.consent_keys(connection, wanted)
+            found = otherkeys.consent_keys(connection, wanted)
             missing = wanted - found.keys()
             if missing:
-                keytables.add_consent_keys(connection, [self._fresh(one) for one in missing])
-                found |= keytables.consent_keys(connection, missing)
-        return {customer: self._open(customer, *key) for customer, key in found.items()}
+                otherkeys.add_consent_keys(connection, [self._fresh(one) for one in missing])
+                found |= otherkeys.consent_keys(connection, missing)
+        return {customer: self._open(key) for customer, key in found.items()}
 
     def open(self, customers: Iterable[UUID]) -> dict[UUID, DataKey]:
         """Return the consent keys of the customers who have one."""
         with transaction(self.engine) as connection:
-            found = keytables.consent_keys(connection, customers)
-        return {customer: self._open(customer, *key) for customer, key in found.items()}
+            found = otherkeys.consent_keys(connection, customers)
+        return {customer: self._open(key) for customer, key in found.items()}
 
     def known(self, customers: Iterable[UUID]) -> set[UUID]:
         """Return which of the customers have a consent key."""
         with transaction(self.engine) as connection:
-            return set(keytables.consent_keys(connection, customers))
+            return set(otherkeys.consent_keys(connection, customers))
 
     def check(self) -> int:
         """Open every consent key and return how many there are.
@@ -51,21 +54,56 @@ class ConsentKeys:
         Raises:
             SealInvalidError: One does not open; the place names it.
         """
-        with transaction(self.engine) as connection:
-            found = keytables.every_consent_key(connection)
-        for customer_id, key_id, wrapped in found:
-            self._open(customer_id, key_id, wrapped)
-        return len(found)
+        return over_pages(
+            self.engine,
+            otherkeys.consent_keys_after,
+            lambda _, keys: [self._open(key) for key in keys],
+        )
 
-    def _fresh(self, customer_id: UUID) -> tuple[UUID, UUID, bytes]:
+    def wrap_anew(self) -> int:
+        """Wrap again what is not wrapped under the suite, and return how many keys.
+
+        Each is opened again and compared before it takes the place of the old one.
+
+        Raises:
+            SealInvalidError: One does not open; the place names it, its page stays as it is.
+        """
+
+        def again(connection: Connection, keys: Sequence[ConsentKey]) -> None:
+            otherkeys.put_consent_keys(connection, [(key.key_id, self._again(key)) for key in keys])
+            reached("turn:consent-keys-wrapped")
+
+        return over_pages(
+            self.engine,
+            lambda connection, *behind: otherkeys.consent_keys_to_wrap(
+                connection, self.suite, *behind
+            ),
+            again,
+        )
+
+    def _fresh(self, customer_id: UUID) -> ConsentKey:
         key = new_key(uuid4())
-        context = consent_context(self.installation, customer_id, key.key_id)
         kek = self.keystore.wrapping_key(CONSENT)
-        return key.key_id, customer_id, kek.wrap(key.secret, context, self.suite)
+        context = self._context(customer_id, key.key_id)
+        return ConsentKey(key.key_id, customer_id, kek.wrap(key.secret, context, self.suite))
 
-    def _open(self, customer_id: UUID, key_id: UUID, wrapped: bytes) -> DataKey:
-        context = consent_context(self.installation, customer_id, key_id)
+    def _open(self, key: ConsentKey) -> DataKey:
+        context = self._context(key.customer_id, key.key_id)
         try:
-            return DataKey(key_id, self.keystore.wrapping_key(CONSENT).unwrap(wrapped, context))
+            secret = self.keystore.wrapping_key(CONSENT).unwrap(key.wrapped, context)
         except SealInvalidError:
-            raise SealInvalidError(f"wrapped consent key {key_id}") from None
+            raise SealInvalidError(f"wrapped consent key {key.key_id}") from None
+        return DataKey(key.key_id, secret)
+
+    def _again(self, key: ConsentKey) -> bytes:
+        kek, context = (
+            self.keystore.wrapping_key(CONSENT),
+            self._context(key.customer_id, key.key_id),
+        )
+        try:
+            return kek.wrap_again(key.wrapped, context, self.suite)
+        except SealInvalidError:
+            raise SealInvalidError(f"wrapped consent key {key.key_id}") from None
+
+    def _context(self, customer_id: UUID, key_id: UUID) -> Context:
+        return consent_context(self.installation, customer_id, key_id)

@@ -14,17 +14,24 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Connection, Engine
 
-from custody.database import buckets, keytables
+from custody.database import buckets, keytables, otherkeys
 from custody.database.buckets import BucketCount
 from custody.database.engine import DatabaseError, transaction
 from custody.database.keytables import WrappedKey
 from custody.keys.batches import BatchKeys
 from custody.keys.consents import ConsentKeys
 from custody.keys.document import EntryMissingError
+from custody.keys.keks import Keks
 from custody.keys.keystore import Keystore, Rotation
 from custody.keys.tags import Tagger
 from custody.keys.turning import PeriodClosedError, Turner
-from custody.keys.wrapping import SLICES, BucketKek, kek_name, slice_of
+from custody.keys.wrapping import (
+    SLICES,
+    WrappedCount,
+    kek_name,
+    slice_of,
+    suite_name,
+)
 from custody.randomness import Pool
 from custody.seal import DataKey, KeyMissingError, new_key
 from custody.suites import AES_256_GCM, Suite
@@ -36,7 +43,7 @@ _ID_BYTES: Final = 16
 
 
 class Keyring:
-    """Hands out, opens, retires and deletes keys; holds no secret longer than a call."""
+    """Hands out, opens, retires and deletes keys; holds no data key longer than a call."""
 
     def __init__(
         self, installation: UUID, engine: Engine, keystore: Keystore, suite: Suite = AES_256_GCM
@@ -95,7 +102,7 @@ class Keyring:
         add: _Adding,
     ) -> dict[tuple[UUID, str], DataKey]:
         """Make a key for each (customer, period), unless somebody else has made one meanwhile."""
-        randomness, keks = Pool(), _Keks(self._keystore, self._installation)
+        randomness, keks = Pool(), Keks(self._keystore, self._installation)
         fresh, wrapped = {}, []
         # In one order, so that two who make keys for the same customers wait and never deadlock.
         ordered = sorted(missing, key=lambda pair: (pair[0].int, pair[1]))
@@ -115,7 +122,7 @@ class Keyring:
     def _opened(
         self, keys: Mapping[tuple[UUID, str], WrappedKey]
     ) -> dict[tuple[UUID, str], DataKey]:
-        keks = _Keks(self._keystore, self._installation)
+        keks = Keks(self._keystore, self._installation)
         return {pair: keks.open(key) for pair, key in keys.items()}
 
     def open_keys(self, ids: Iterable[UUID]) -> dict[UUID, DataKey]:
@@ -145,6 +152,16 @@ class Keyring:
         """Return the buckets and keys of every expiry period, in counts."""
         with transaction(self._engine) as connection:
             return buckets.count_buckets(connection)
+
+    def count_wrapped(self) -> list[WrappedCount]:
+        """Return how many keys of each kind are wrapped under which suite."""
+        with transaction(self._engine) as connection:
+            found = otherkeys.count_by_suite(connection)
+        found += [("keystore", number, keys) for number, keys in self._keystore.suites.items()]
+        return sorted(
+            (WrappedCount(kind, suite_name(number), keys) for kind, number, keys in found),
+            key=lambda one: (one.kind, one.suite),
+        )
 
     def generations_of(self, ids: Iterable[UUID]) -> dict[UUID, int]:
         """Return the generation that wraps each of the keys; destroyed ones are missing."""
@@ -253,45 +270,20 @@ class Keyring:
         for _ in range(_READS - 1):
             with transaction(self._engine) as connection:
                 keys = read(connection)
-            keks = _Keks(self._keystore, self._installation)
+            keks = Keks(self._keystore, self._installation)
             try:
                 return [keks.open(key) for key in keys]
             except EntryMissingError:
                 continue
         with transaction(self._engine) as connection:
             keys = read(connection)
-        keks = _Keks(self._keystore, self._installation)
+        keks = Keks(self._keystore, self._installation)
         return [self._open_or_say(keks, key) for key in keys]
 
-    def _open_or_say(self, keks: "_Keks", key: WrappedKey) -> DataKey:
+    def _open_or_say(self, keks: Keks, key: WrappedKey) -> DataKey:
         """Open a key that may come from a database older than the keystore."""
         try:
             return keks.open(key)
         except EntryMissingError:
             why = "the key that wrapped it is destroyed"
             raise KeyMissingError(f"wrapped key {key.key_id}: {why}") from None
-
-
-class _Keks:
-    """The key-encryption keys that one call needs, each asked for once."""
-
-    def __init__(self, keystore: Keystore, installation: bytes) -> None:
-        self._keystore, self._installation = keystore, installation
-        self._known: dict[tuple[str, int, int], BucketKek] = {}
-
-    def of(self, period: str, place: int, generation: int) -> BucketKek:
-        """Return the key of a bucket's generation.
-
-        Raises:
-            EntryMissingError: It is destroyed, or the keystore is older than the database.
-        """
-        which = (period, place, generation)
-        known = self._known.get(which)
-        if known is None:
-            kek = self._keystore.wrapping_key(kek_name(*which))
-            known = self._known[which] = BucketKek(kek, self._installation, *which)
-        return known
-
-    def open(self, key: WrappedKey) -> DataKey:
-        """Return a data key, opened."""
-        return self.of(key.period, key.slice, key.generation).open(key)

@@ -11,7 +11,8 @@ Entry names: ``kek/<period>/<slice>/<generation>``, ``day/<kind>/<date>``, ``con
 and of tags ``tag/<epoch>``, ``search``, ``suppression``, ``content``, with ``/sm3`` behind them
 where the installation was created under the suite of GM/T. Each entry is wrapped by the root and
 bound to installation and name. Writers hold the advisory lock of the key database
-(:mod:`custody.keys.keyring`).
+(:mod:`custody.keys.keyring`), so that what they know of the database stays true, and a lock on the
+file ``<name>.lock`` beside it, for a session of a database can end while its process goes on.
 
 Keys are destroyed by **rotation**: 1. what an earlier one left is finished; 2. the provider makes a
 root of the next generation; 3. every entry that stays is wrapped under it, opened again and
@@ -20,21 +21,25 @@ provider; 6. the file says so. Killed anywhere, every entry that was to stay ope
 root until 4 and under the new one from then on, and running it again comes to the same end.
 """
 
+import fcntl
 import hmac
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 from uuid import UUID
 
-from custody.keys.document import (
-    FORMAT,
-    Document,
-    Opened,
-    read_document,
-    write_document,
+from custody.keys.document import FORMAT, Document, Opened, read_document, write_document
+from custody.keys.entries import (
+    FIRST_EPOCH,
+    KEPT_TAG_ENTRIES,
+    OTHER_ENTRIES,
+    epoch_entry,
+    tag_entry,
 )
 from custody.keys.replacing import READS
 from custody.keys.root import Root, RootProvider, RootSilentError, RootUnavailableError
@@ -42,10 +47,8 @@ from custody.seal import KEY_BYTES, WrappingKey
 from custody.steps import reached
 from custody.suites import AES_256_GCM, Suite
 
-KEPT_TAG_ENTRIES: Final = ("search", "suppression", "content")
-OTHER_ENTRIES: Final = ("consent", "signing")
-FIRST_EPOCH: Final = 1
 CACHE_SECONDS: Final = 60.0
+_LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _T = TypeVar("_T")
 
 
@@ -65,7 +68,10 @@ class Rotation:
 
 
 class Keystore:
-    """The opened keystore; secrets are unwrapped when asked for and used for 60 seconds at most."""
+    """The opened keystore; secrets are unwrapped when asked for and used for 60 seconds at most.
+
+    The states of the hashes of tags stay with the process (:mod:`custody.keys.tags`).
+    """
 
     def __init__(self, path: Path, provider: RootProvider) -> None:
         """Read the file and open its root.
@@ -96,6 +102,11 @@ class Keystore:
     def names(self) -> frozenset[str]:
         """The names of all entries, as last read."""
         return frozenset(self._opened.document["entries"])
+
+    @property
+    def suites(self) -> Counter[int]:
+        """How many entries are wrapped under which suite, by what their second byte says."""
+        return Counter(map(self._opened.suite_of, self._opened.document["entries"]))
 
     def secret(self, name: str) -> bytes:
         """Return the 256-bit secret of the entry called ``name``.
@@ -140,14 +151,15 @@ class Keystore:
 
         The caller holds the lock of the key database.
         """
-        self.reload()
-        opened = self._opened
-        entries = dict(opened.document["entries"])
-        missing = [name for name in names if name not in entries]
-        for name in missing:
-            entries[name] = opened.root.wrap(name, os.urandom(KEY_BYTES)).hex()
-        if missing:
-            self._write({**opened.document, "entries": entries}, opened.root)
+        with self._alone():
+            self.reload()
+            opened = self._opened
+            entries = dict(opened.document["entries"])
+            missing = [name for name in names if name not in entries]
+            for name in missing:
+                entries[name] = opened.root.wrap(name, os.urandom(KEY_BYTES)).hex()
+            if missing:
+                self._write({**opened.document, "entries": entries}, opened.root)
 
     def rotate(self, destroy: Collection[str] = ()) -> Rotation:
         """Give the keystore a new root, without the entries in ``destroy``; then end the old root.
@@ -157,7 +169,11 @@ class Keystore:
         Raises:
             RootUnavailableError: An entry does not open; nothing was changed.
         """
-        self.finish_rotation()  # 1
+        with self._alone():
+            return self._rotate(destroy)
+
+    def _rotate(self, destroy: Collection[str]) -> Rotation:
+        self._finish_rotation()  # 1
         before, generation = self._opened, self.generation + 1
         installation = bytes.fromhex(before.document["installation"])
         root, described = self._provider.create(installation, generation)  # 2
@@ -169,26 +185,30 @@ class Keystore:
         document = {**before.document, "root": described, "ending": ending, "entries": entries}
         self._write(document, root)  # 4
         reached("rotate:keystore-written")
-        self.finish_rotation()  # 5, 6
+        self._finish_rotation()  # 5, 6
         gone = tuple(sorted(known - entries.keys()))
         return Rotation(generation=generation, kept=len(entries), destroyed=gone)
 
-    def finish_rotation(self) -> bool:
-        """Destroy the root that a rotation left behind, and say whether there was one.
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep every other writer of the file waiting, whatever became of their sessions."""
+        beside = self._path.with_name(f"{self._path.name}.lock")
+        with open(os.open(beside, _LOCK_FLAGS, 0o600)) as file:  # noqa: PTH123 - a descriptor
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
-        The caller holds the lock of the key database.
-        """
+    def _finish_rotation(self) -> None:
+        """Destroy the root that a rotation left behind, if there is one."""
         self.reload()
         opened = self._opened
         ending = opened.document.get("ending")
         if ending is None:
-            return False
+            return
         self._provider.destroy(ending)
         reached("rotate:root-destroyed")
         settled = {name: value for name, value in opened.document.items() if name != "ending"}
         self._write(settled, opened.root)
         reached("rotate:settled")
-        return True
 
     def _from_present(self, name: str, get: Callable[[Opened], _T]) -> _T:
         """Return what ``get`` finds; once more where another process wrote meanwhile."""
@@ -265,22 +285,6 @@ def create_keystore(
     tags = (epoch_entry(FIRST_EPOCH, suite), *(tag_entry(name, suite) for name in KEPT_TAG_ENTRIES))
     keystore.add((*tags, *OTHER_ENTRIES))
     return keystore
-
-
-def tag_entry(name: str, suite: Suite) -> str:
-    """Return the entry under which a key of tags lies, which says by what hash they are made."""
-    return name if suite.digest.name == "sha256" else f"{name}/{suite.digest.name}"
-
-
-def epoch_entry(epoch: int, suite: Suite) -> str:
-    """Return the entry under which the key of an epoch of identity tags lies."""
-    return tag_entry(f"tag/{epoch}", suite)
-
-
-def read_epoch_entry(name: str) -> int | None:
-    """Return the epoch behind such an entry, None where it is another's."""
-    kind, *parts = name.split("/")
-    return int(parts[0]) if kind == "tag" else None
 
 
 def _wrapped_again(name: str, before: Opened, root: Root) -> str:

@@ -7,6 +7,7 @@ from custody.keys.document import kind_of
 from custody.keys.keystore import Keystore
 from custody.keys.root import KeyFileProvider, PassphraseProvider, RootProvider
 from custody.keys.token import TokenPlace, TokenProvider
+from custody.suites import AES_256_GCM, Suite
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,26 +27,29 @@ class RootPlace:
     kind: str | None = None
 
 
-def provider_for(place: RootPlace, kind: str | None = None) -> RootProvider:
+def provider_for(
+    place: RootPlace, kind: str | None = None, suite: Suite = AES_256_GCM
+) -> RootProvider:
     """Return the provider; nothing is opened yet.
 
     Args:
         place: What is configured.
         kind: Which provider an existing keystore needs; for a new one, what is configured decides.
+        suite: Under which a root in this process's memory wraps; a token has its own way.
     """
     default = PassphraseProvider.kind if place.passphrase else KeyFileProvider.kind
     wanted = kind or place.kind or default
     if wanted == TokenProvider.kind:
         return TokenProvider(place.token)
     if wanted == PassphraseProvider.kind:
-        return PassphraseProvider(place.passphrase)
-    return KeyFileProvider(place.key_file)
+        return PassphraseProvider(place.passphrase, suite)
+    return KeyFileProvider(place.key_file, suite)
 
 
-def open_keystore(path: Path, place: RootPlace) -> Keystore:
+def open_keystore(path: Path, place: RootPlace, suite: Suite = AES_256_GCM) -> Keystore:
     """Open an installation's keystore with the provider that it names.
 
     Raises:
         RootUnavailableError: The file, the root key or the passphrase is missing or wrong.
     """
-    return Keystore(path, provider_for(place, kind_of(path)))
+    return Keystore(path, provider_for(place, kind_of(path), suite))

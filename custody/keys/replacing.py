@@ -1,10 +1,10 @@
 """Replacing a file of secrets, so that what stood in it before does not lie around.
 
 1. The old file stays open. 2. The new one is written beside it and synced; one that a killed
-process left there is overwritten first. 3. It takes the name. 4. The old bytes are overwritten
-through the descriptor and synced. 5. The folder is synced. Killed between 3 and 4 the old bytes
-stay; on SSD and copy-on-write media overwriting proves nothing in any case, and no certificate
-claims it.
+process left there is overwritten first. 3. It takes the name. 4. The folder is synced: from here on
+the name means the new file, whatever happens to the power. 5. The old bytes are overwritten through
+the descriptor and synced. Killed between 3 and 5 the old bytes stay; on SSD and copy-on-write media
+overwriting proves nothing in any case, and no certificate claims it.
 """
 
 import os
@@ -53,12 +53,12 @@ def replace_file(path: Path, content: bytes) -> None:
         reached("replace:written")
         beside.replace(path)
         reached("replace:renamed")
+        sync_folder(path.parent)
         if old is not None:
             _overwrite(old)
     finally:
         if old is not None:
             os.close(old)
-    sync_folder(path.parent)
 
 
 def _open_old(path: Path) -> int | None:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from custody.errors import CustodyError, UsageError
 from custody.keys.replacing import read_replaced, replace_file
 from custody.seal import KEY_BYTES, SealInvalidError, WrappingKey
+from custody.suites import AES_256_GCM, Suite
 
 ITERATIONS: Final = 3
 LANES: Final = 4
@@ -90,13 +91,14 @@ class RootProvider(Protocol):
 class LocalRoot:
     """A root key in this process's memory, from a key file or a passphrase."""
 
-    def __init__(self, installation: bytes, secret: bytes) -> None:
+    def __init__(self, installation: bytes, secret: bytes, suite: Suite) -> None:
         self._installation = installation
         self._kek = WrappingKey(secret)
+        self._suite = suite
 
     def wrap(self, name: str, secret: bytes) -> bytes:
-        """Return ``secret`` wrapped for the entry called ``name``."""
-        return self._kek.wrap(secret, (self._installation, name.encode()))
+        """Return ``secret`` wrapped, under the suite, for the entry called ``name``."""
+        return self._kek.wrap(secret, (self._installation, name.encode()), self._suite)
 
     def unwrap(self, name: str, wrapped: bytes) -> bytes:
         """Return the secret of the entry called ``name``.
@@ -115,8 +117,9 @@ class KeyFileProvider:
 
     kind = "key-file"
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, suite: Suite = AES_256_GCM) -> None:
+        """Take the file, and the suite under which entries are wrapped from now on."""
+        self._path, self._suite = path, suite
 
     def create(self, installation: bytes, generation: int) -> tuple[Root, Description]:
         """Add a generation to the file.
@@ -130,7 +133,7 @@ class KeyFileProvider:
         secret = os.urandom(KEY_BYTES)
         self._write({**known, generation: secret})
         described = {"kind": self.kind, "generation": generation}
-        return LocalRoot(installation, secret), described
+        return LocalRoot(installation, secret, self._suite), described
 
     def open(self, installation: bytes, described: Description) -> Root:
         """Return the root of the generation.
@@ -141,7 +144,7 @@ class KeyFileProvider:
         secret = self._read().get(described["generation"])
         if secret is None:
             raise RootUnavailableError("the key file has not the keystore's generation")
-        return LocalRoot(installation, secret)
+        return LocalRoot(installation, secret, self._suite)
 
     def destroy(self, described: Description) -> None:
         """Write the file without the generation, and overwrite what stood there."""
@@ -174,16 +177,21 @@ class PassphraseProvider:
 
     kind = "passphrase"
 
-    def __init__(self, passphrase: bytes | None) -> None:
-        self._passphrase = passphrase
+    def __init__(self, passphrase: bytes | None, suite: Suite = AES_256_GCM) -> None:
+        """Take the passphrase, and the suite under which root and entries are wrapped from now on.
+
+        None for a passphrase makes every call ask for it.
+        """
+        self._passphrase, self._suite = passphrase, suite
 
     def create(self, installation: bytes, generation: int) -> tuple[Root, Description]:
         """Wrap a new root under the passphrase."""
         secret, salt = os.urandom(KEY_BYTES), os.urandom(_SALT_BYTES)
         parameters = {"iterations": ITERATIONS, "lanes": LANES, "memory_kib": MEMORY_KIB}
-        wrapped = self._stretch(salt, parameters).wrap(secret, self._context(generation))
+        stretched, context = self._stretch(salt, parameters), self._context(generation)
+        wrapped = stretched.wrap(secret, context, self._suite)
         described = {"kind": self.kind, "generation": generation, "salt": salt.hex()}
-        return LocalRoot(installation, secret), {
+        return LocalRoot(installation, secret, self._suite), {
             **described,
             "wrapped": wrapped.hex(),
             **parameters,
@@ -202,7 +210,7 @@ class PassphraseProvider:
             secret = kek.unwrap(wrapped, self._context(described["generation"]))
         except SealInvalidError:
             raise RootUnavailableError("the passphrase is wrong") from None
-        return LocalRoot(installation, secret)
+        return LocalRoot(installation, secret, self._suite)
 
     def destroy(self, described: Description) -> None:
         """Do nothing: the wrapped root goes with the keystore's word on which root is ending."""

@@ -7,7 +7,9 @@ further, by the number of entries (:mod:`custody.searching`), so that a list of 
 opened and compared; a **suppression tag** has a key of its own.
 
 The key of identity tags is renewed once a year; each has a number, its **epoch**, and while tags
-are made anew under the next one (:mod:`custody.acts.retagging`) both are looked for.
+are made anew under the next one (:mod:`custody.acts.retagging`) both are looked for. The states of
+the hashes stay in memory as long as the process, those of an epoch until tags of the one after the
+next are asked for: a process that runs on could find under a destroyed key what nobody else can.
 """
 
 import hashlib
@@ -17,7 +19,8 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from custody.keys.document import EntryMissingError
-from custody.keys.keystore import KEPT_TAG_ENTRIES, Keystore, epoch_entry, tag_entry
+from custody.keys.entries import KEPT_TAG_ENTRIES, epoch_entry, tag_entry
+from custody.keys.keystore import Keystore
 from custody.seal import encode_context
 from custody.searching import cut
 from custody.suites import AES_256_GCM, SM4_GCM

@@ -15,6 +15,7 @@ three seconds counts as gone: what needs the root fails closed.
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from custody.errors import CustodyError, UsageError
 from custody.keys.root import Description, Root, RootSilentError, RootUnavailableError
+from custody.keys.wrapping import IN_TOKEN
 from custody.seal import VERSION, encode_context
 from custody.suites import NONCE_BYTES, TAG_BYTES
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from pkcs11 import Session
 
 PATIENCE_SECONDS: Final = 3.0
-_PREFIX: Final = bytes((VERSION, 0xF1))
+_PREFIX: Final = bytes((VERSION, IN_TOKEN))
 _KEY_BITS: Final = 256
 _TAG_BITS: Final = 8 * TAG_BYTES
 _HEADER_BYTES: Final = len(_PREFIX) + NONCE_BYTES
@@ -135,11 +137,12 @@ class TokenProvider:
             except _REFUSALS as error:
                 errors.append(error)
 
+        deadline = time.monotonic() + PATIENCE_SECONDS
         if not _one_at_a_time.acquire(timeout=PATIENCE_SECONDS):
             raise RootSilentError("the token does not answer")
         worker = threading.Thread(target=_then_release(work), daemon=True)
         worker.start()
-        worker.join(PATIENCE_SECONDS)
+        worker.join(max(0.0, deadline - time.monotonic()))
         if answers:
             return answers[0]
         if errors and isinstance(errors[0], CustodyError):

@@ -6,7 +6,8 @@ log, in replicas and backups. They become noise when the key that opens them is 
 1. A key-encryption key of the next generation is made for every bucket that is to turn.
 2. Each bucket, one transaction: it is locked against new keys, every key in it is opened, wrapped
    under the new one, opened again and compared; the bucket advances.
-3. The keystore is rotated without the generations that no bucket has any more, and without the keys
+3. Of all buckets: keys of batches and consents that are under another suite are wrapped again.
+4. The keystore is rotated without the generations that no bucket has any more, and without the keys
    of days whose batches are gone. With the old root the old generations are destroyed.
 
 Killed anywhere, every key opens; what is left to do is read from bucket and keystore by the next
@@ -20,10 +21,12 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from custody.database import buckets, keytables
+from custody.database import buckets, keytables, otherkeys
 from custody.database.buckets import BareKey, Bucket
 from custody.database.engine import transaction
 from custody.errors import CustodyError
+from custody.keys.batches import BatchKeys
+from custody.keys.consents import ConsentKeys
 from custody.keys.keystore import Keystore
 from custody.keys.wrapping import (
     BucketKek,
@@ -55,12 +58,14 @@ class TurnReceipt:
     Attributes:
         buckets: How many buckets advanced a generation.
         keys: How many data keys were wrapped anew, each opened again and compared.
+        others: How many keys of batches and consents, likewise, for they were under another suite.
         destroyed: How many key-encryption keys were destroyed.
         root: The generation of the root key now.
     """
 
     buckets: int
     keys: int
+    others: int
     destroyed: int
     root: int
 
@@ -112,10 +117,12 @@ class Turner:
         reached("turn:keys-made")
         counts = [self._turn_bucket(*bucket) for bucket in waiting]
         turned = [count for count in counts if count is not None]
+        others = self._wrap_others() if everything else 0
         destroyed = self._destroy(today)
         return TurnReceipt(
             buckets=len(turned),
             keys=sum(turned),
+            others=others,
             destroyed=len(destroyed),
             root=self.keystore.generation,
         )
@@ -163,6 +170,11 @@ class Turner:
         reached("turn:bucket-advanced")
         return len(keys)
 
+    def _wrap_others(self) -> int:
+        """Wrap again the keys of batches and consents that are not under the suite."""
+        parts = (self.installation, self.engine, self.keystore, self.suite)
+        return BatchKeys(*parts).wrap_anew() + ConsentKeys(*parts).wrap_anew()
+
     def _rewrapped(
         self, keys: Sequence[BareKey], period: str, place: int, generation: int
     ) -> list[bytes]:
@@ -196,7 +208,7 @@ class Turner:
         day's key is spared while its day lasts.
         """
         known = {(one.period, one.slice): one for one in buckets.every_bucket(connection)}
-        days = keytables.batch_key_days(connection)
+        days = otherkeys.batch_key_days(connection)
         return {
             name
             for name in self.keystore.names

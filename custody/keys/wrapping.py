@@ -3,6 +3,7 @@
 import hmac
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 from uuid import UUID
@@ -11,7 +12,7 @@ from custody.database.buckets import BareKey
 from custody.database.keytables import WrappedKey
 from custody.randomness import Pool, Randomness
 from custody.seal import DataKey, Encoded, SealInvalidError, WrappingKey, encode_context
-from custody.suites import Suite
+from custody.suites import SUITES, Suite
 
 SLICE_BITS: Final = 4
 SLICES: Final = 1 << SLICE_BITS
@@ -19,6 +20,7 @@ _UUID_LENGTH: Final = (16).to_bytes(4, "big")
 INTAKE: Final = "intake"
 QUARANTINE: Final = "quarantine"
 CONSENT: Final = "consent"
+IN_TOKEN: Final = 0xF1  # in the place of a suite's number: wrapped inside a token
 
 
 def slice_of(customer_id: UUID) -> int:
@@ -64,6 +66,28 @@ def batch_context(
 def consent_context(installation: bytes, customer_id: UUID, key_id: UUID) -> tuple[bytes, ...]:
     """Return what a customer's wrapped consent key is bound to."""
     return (b"consent", installation, customer_id.bytes, key_id.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedCount:
+    """How many keys of a kind are wrapped under a suite.
+
+    Attributes:
+        kind: ``batch``, ``consent``, ``data``, or ``keystore`` for its entries.
+        suite: The suite's name; ``token`` for what is wrapped inside one.
+    """
+
+    kind: str
+    suite: str
+    keys: int
+
+
+def suite_name(number: int) -> str:
+    """Return the name of the suite that the second byte of a wrapped key says."""
+    if number == IN_TOKEN:
+        return "token"
+    suite = SUITES.get(number)
+    return suite.name if suite else "unknown"
 
 
 class BucketKek:

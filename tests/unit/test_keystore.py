@@ -22,7 +22,8 @@ from custody.keys import replacing
 from custody.keys import root as roots
 from custody.keys import token as tokens
 from custody.keys.document import EntryMissingError
-from custody.keys.keystore import KEPT_TAG_ENTRIES, OTHER_ENTRIES, Keystore, create_keystore
+from custody.keys.entries import KEPT_TAG_ENTRIES, OTHER_ENTRIES
+from custody.keys.keystore import Keystore, create_keystore
 from custody.keys.providers import RootPlace, open_keystore
 from custody.keys.root import (
     KeyFileProvider,

@@ -1,79 +1,82 @@
 """Eight processes, 80,000 seals under one key: no nonce comes twice (threats T9).
 
-They are forked from one that has made seals already, the way to have them share a state.
+Spawned ones begin anew, as workers do. Forked ones come from a process that has made seals already,
+the way to have them share a state.
 """
 
 import json
-import random
 import subprocess
 import sys
-from collections.abc import Callable
-from multiprocessing import get_context
+from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
 
 import pytest
+from drawing_nonces import KEY, PROCESSES, SEALS
 
-from custody.randomness import Pool
-from custody.seal import HEADER_BYTES, DataKey, seal
 from custody.suites import AES_256_GCM, NONCE_BYTES
 
-PROCESSES, SEALS = 8, 10_000
-CARELESS = random.Random(7)
-POOL = Pool()
+PROGRAM = Path(__file__).with_name("drawing_nonces.py")
+PATIENCE_SECONDS = 120
 
 
-def nonces(count: int, randomness: Callable[[int], bytes] | None) -> list[str]:
-    """Return the nonces of so many seals under one key."""
-    key = DataKey(UUID(int=1), bytes(32))
-    more = {} if randomness is None else {"randomness": randomness}
-    start = HEADER_BYTES - NONCE_BYTES
-    sealed = (seal(key, b"x", (b"context",), AES_256_GCM, **more) for _ in range(count))
-    return [one[start:HEADER_BYTES].hex() for one in sealed]
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What eight processes drew.
+
+    Attributes:
+        begun: How their seals begin: format, suite, key id and commitment.
+        counts: How many nonces each drew, by its process id.
+        started: Which processes were started.
+        parent: Which process started them.
+    """
+
+    nonces: list[str]
+    begun: set[str]
+    counts: dict[int, int]
+    started: list[int]
+    parent: int
 
 
-def own(_: int) -> list[str]:
-    return nonces(SEALS, None)
-
-
-def pooled(_: int) -> list[str]:
-    return nonces(SEALS, POOL)
-
-
-def careless(_: int) -> list[str]:
-    return nonces(SEALS, CARELESS.randbytes)
-
-
-def main(name: str) -> None:
-    """Print what forked processes draw, one list each; in a process without a test runner."""
-    draw = {"own": own, "pooled": pooled, "careless": careless}[name]
-    assert draw(0), "a state that is there before the fork"
-    context = get_context("fork")
-    together = context.Barrier(PROCESSES)
-    with context.Pool(PROCESSES, together.wait) as pool:
-        print(json.dumps(pool.map(draw, range(PROCESSES), chunksize=1)))  # noqa: T201
-
-
-def of_forked_processes(name: str) -> list[str]:
-    """Return the nonces that forked processes draw."""
-    folder = str(Path(__file__).parent)
-    program = (
-        f"import sys; sys.path.insert(0, {folder!r}); import test_nonces as t; t.main({name!r})"
+def of_processes(method: str, source: str) -> Drawn:
+    """Return the nonces that eight processes draw, forked or spawned."""
+    program = [sys.executable, str(PROGRAM), method, source]
+    done = subprocess.run(program, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
+    told = json.loads(done.stdout)
+    drawn = told["drawn"]
+    return Drawn(
+        nonces=[nonce for one in drawn for nonce in one["nonces"]],
+        begun={begun for one in drawn for begun in one["begun"]},
+        counts={one["pid"]: len(one["nonces"]) for one in drawn},
+        started=told["started"],
+        parent=told["parent"],
     )
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-    return [nonce for part in json.loads(done.stdout) for nonce in part]
 
 
+def require_eight_processes_under_one_key(drawn: Drawn) -> None:
+    """Check that eight processes, none of them the parent, each made all its seals, of one key."""
+    assert sorted(drawn.counts) == drawn.started
+    assert len(drawn.counts) == PROCESSES == 8
+    assert drawn.parent not in drawn.counts
+    assert set(drawn.counts.values()) == {SEALS} == {10_000}
+    assert len(drawn.nonces) == 80_000
+    assert drawn.begun == {KEY.halves(AES_256_GCM)[1].hex()}
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
 @pytest.mark.parametrize("source", ["own", "pooled"])
-def test_no_nonce_comes_twice_in_eight_processes(source: str) -> None:
-    found = of_forked_processes(source)
-    assert len(found) == PROCESSES * SEALS
-    assert len(set(found)) == len(found)
-    assert {len(nonce) for nonce in found} == {2 * NONCE_BYTES}
+def test_no_nonce_comes_twice_in_eight_processes(source: str, method: str) -> None:
+    drawn = of_processes(method, source)
+    require_eight_processes_under_one_key(drawn)
+    assert len(set(drawn.nonces)) == len(drawn.nonces)
+    assert {len(nonce) for nonce in drawn.nonces} == {2 * NONCE_BYTES}
 
 
-def test_a_careless_source_repeats_itself_in_some_of_them() -> None:
-    """The naive twin: a generator seeded before the fork goes on alike in all of them."""
-    found = of_forked_processes("careless")
-    assert len(found) == PROCESSES * SEALS
-    assert len(set(found)) < len(found)
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_a_careless_source_repeats_itself_in_some_of_them(method: str) -> None:
+    """The naive twin: a generator seeded where the module is loaded goes on alike in all of them.
+
+    Whether it was loaded before the fork, or anew in each spawned process.
+    """
+    drawn = of_processes(method, "careless")
+    require_eight_processes_under_one_key(drawn)
+    assert len(set(drawn.nonces)) < len(drawn.nonces)

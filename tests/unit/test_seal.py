@@ -1,8 +1,10 @@
 """The seal opens where it was made and nowhere else, and its bytes are what the docstring draws."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,19 +14,31 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA256, SM3
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from refusals import Refusal, refusals_of, silent_error
 
 from custody.seal import (
+    HEADER_BYTES,
     DataKey,
+    KeyMissingError,
     SealInvalidError,
     WrappingKey,
     encode_context,
     is_under,
     new_key,
+    open_at,
     open_seal,
     seal,
     suite_of,
 )
-from custody.suites import AES_256_GCM, SM4_GCM, SUITES, Suite, SuiteRetiredError
+from custody.suites import (
+    AES_256_GCM,
+    NONCE_BYTES,
+    SM4_GCM,
+    SUITES,
+    TAG_BYTES,
+    Suite,
+    SuiteRetiredError,
+)
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "seal.json").read_text("utf-8"))
 
@@ -44,6 +58,9 @@ class Sm4:
 DIGESTS = {1: SHA256(), 2: SM3(), 3: SHA256()}
 CIPHERS: dict[int, Any] = {1: AESGCM, 2: Sm4, 3: AESGCMSIV}
 CONTEXT = (b"installation", b"customer", b"dataset", b"record", b"general", b"\0\0\0\1")
+
+# What is said of a seal or a wrapped key that does not open.
+SILENCE = {silent_error()}
 
 
 @pytest.fixture
@@ -120,60 +137,130 @@ def test_the_suites_of_one_secret_have_nothing_in_common(key: DataKey) -> None:
     assert len(commitments) == len(SUITES)
     sealed = bytearray(seal(key, b"plain", CONTEXT, SM4_GCM))
     sealed[2] = AES_256_GCM.number
-    assert does_open(lambda: open_seal(key, bytes(sealed), CONTEXT)) == []
+    assert refusals_of([partial(open_seal, key, bytes(sealed), CONTEXT)]) == SILENCE
 
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=lambda one: one.name)
 def test_no_flipped_bit_opens(key: DataKey, suite: Suite) -> None:
     sealed = seal(key, b"plain", CONTEXT, suite)
-    opened = []
-    for place in range(len(sealed) * 8):
-        altered = bytearray(sealed)
-        altered[place // 8] ^= 1 << place % 8
-        opened += does_open(lambda altered=altered: open_seal(key, bytes(altered), CONTEXT))
-    assert opened == []
+    attempts = [partial(open_seal, key, altered, CONTEXT) for altered in flipped(sealed)]
+    assert len(attempts) == (HEADER_BYTES + len(b"plain") + TAG_BYTES) * 8
+    assert refusals_of(attempts) == SILENCE
 
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=lambda one: one.name)
 def test_no_truncation_and_no_extension_opens(key: DataKey, suite: Suite) -> None:
     sealed = seal(key, b"plain", CONTEXT, suite)
-    shorter = [sealed[:length] for length in range(len(sealed))]
-    for altered in [*shorter, sealed + b"\0", b""]:
-        assert does_open(lambda altered=altered: open_seal(key, altered, CONTEXT)) == []
+    from_behind = [sealed[:length] for length in range(len(sealed))]
+    from_before = [sealed[start:] for start in range(1, len(sealed) + 1)]
+    inside = [sealed[:place] + sealed[place + 1 :] for place in range(len(sealed))]
+    longer = [sealed + b"\0", sealed + sealed, b"\0" + sealed]
+    altered = [*from_behind, *from_before, *inside, *longer]
+    assert refusals_of([partial(open_seal, key, one, CONTEXT) for one in altered]) == SILENCE
 
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=lambda one: one.name)
 @pytest.mark.parametrize("part", range(len(CONTEXT)))
 def test_no_other_context_opens(key: DataKey, part: int, suite: Suite) -> None:
     sealed = seal(key, b"plain", CONTEXT, suite)
-    other = tuple(b"other" if place == part else one for place, one in enumerate(CONTEXT))
-    assert does_open(lambda: open_seal(key, sealed, other)) == []
+    before, own, behind = CONTEXT[:part], CONTEXT[part], CONTEXT[part + 1 :]
+    others = [
+        (*before, b"other", *behind),
+        (*before, b"", *behind),
+        (*before, *behind),
+        (*before, own, own, *behind),
+    ]
+    assert refusals_of([partial(open_seal, key, sealed, other) for other in others]) == SILENCE
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=lambda one: one.name)
+def test_no_two_parts_of_a_context_exchanged_open(key: DataKey, suite: Suite) -> None:
+    sealed = seal(key, b"plain", CONTEXT, suite)
+    for one, other in combinations(range(len(CONTEXT)), 2):
+        parts = list(CONTEXT)
+        parts[one], parts[other] = parts[other], parts[one]
+        assert refusals_of([partial(open_seal, key, sealed, parts)]) == SILENCE
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=lambda one: one.name)
+def test_no_two_seals_with_a_part_exchanged_open(key: DataKey, suite: Suite) -> None:
+    """Two seals of one key and one context: header, nonce, ciphertext and tag of each other."""
+    one, other = (seal(key, text, CONTEXT, suite) for text in (b"plain", b"other"))
+    nonce = slice(HEADER_BYTES - NONCE_BYTES, HEADER_BYTES)
+    for part in (nonce, slice(HEADER_BYTES, -TAG_BYTES), slice(-TAG_BYTES, None)):
+        altered = bytearray(one)
+        altered[part] = other[part]
+        assert refusals_of([partial(open_seal, key, bytes(altered), CONTEXT)]) == SILENCE
 
 
 def test_parts_of_a_context_cannot_run_into_each_other(key: DataKey) -> None:
     sealed = seal(key, b"plain", (b"ab", b"c"), AES_256_GCM)
-    assert does_open(lambda: open_seal(key, sealed, (b"a", b"bc"))) == []
+    assert refusals_of([partial(open_seal, key, sealed, (b"a", b"bc"))]) == SILENCE
     careless = b"".join((b"ab", b"c")) == b"".join((b"a", b"bc"))
     assert careless, "without lengths the two contexts would be the same"
 
 
 def test_another_key_with_the_same_id_does_not_open(key: DataKey) -> None:
     sealed = seal(key, b"plain", CONTEXT, AES_256_GCM)
-    assert does_open(lambda: open_seal(new_key(key.key_id), sealed, CONTEXT)) == []
+    assert refusals_of([partial(open_seal, new_key(key.key_id), sealed, CONTEXT)]) == SILENCE
 
 
-def test_a_failure_says_nothing_about_its_cause(key: DataKey) -> None:
-    sealed = seal(key, b"plain", CONTEXT, AES_256_GCM)
-    said = set()
-    for attempt in (
-        lambda: open_seal(key, sealed[:-1], CONTEXT),
-        lambda: open_seal(key, sealed, CONTEXT[:-1]),
-        lambda: open_seal(new_key(key.key_id), sealed, CONTEXT),
-    ):
+@pytest.mark.parametrize("place", ["", "record 1, compartment general"])
+@pytest.mark.parametrize("suite", SUITES.values(), ids=lambda one: one.name)
+def test_a_failure_says_nothing_about_its_cause(key: DataKey, suite: Suite, place: str) -> None:
+    """One of each cause: format, suite, key id, commitment, nonce, tag, length, key, context."""
+    sealed = seal(key, b"plain", CONTEXT, suite)
+    altered = {at: with_byte(sealed, at) for at in (0, 1, 2, 3, 4, 20, 36, HEADER_BYTES, -1)}
+    retold = with_byte(sealed, 2, of=next(n for n in SUITES if n != suite.number))
+    seals = [*altered.values(), retold, sealed[:-1], sealed[:HEADER_BYTES], b"", b"plain text"]
+    open_it = partial(open_at, place) if place else open_seal
+    attempts = [
+        *(partial(open_it, key, one, CONTEXT) for one in seals),
+        partial(open_it, key, sealed, CONTEXT[:-1]),
+        partial(open_it, new_key(key.key_id), sealed, CONTEXT),
+        partial(open_it, new_key(uuid4()), sealed, CONTEXT),
+    ]
+    assert refusals_of(attempts) == {silent_error(place)}
+
+
+def test_a_failure_that_told_its_cause_would_be_noticed(key: DataKey) -> None:
+    """The naive twins: an error behind the error, a note, an argument, another kind, its place."""
+    assert told_by(SealInvalidError()) == silent_error()
+    for talkative in (behind_another, with_a_note, with_more_arguments, of_another_kind):
         with pytest.raises(SealInvalidError) as failure:
-            attempt()
-        said.add((str(failure.value), failure.value.args, failure.value.__cause__))
-    assert len(said) == 1
+            talkative(seal(key, b"plain", CONTEXT, AES_256_GCM))
+        assert told_by(failure.value) != silent_error()
+    with pytest.raises(AssertionError, match="attempt 0 was not refused"):
+        refusals_of([lambda: b"plain"])
+
+
+def told_by(error: BaseException) -> Refusal:
+    (told,) = refusals_of([partial(raise_it, error)])
+    return told
+
+
+def raise_it(error: BaseException) -> None:
+    raise error
+
+
+def behind_another(sealed: bytes) -> None:
+    raise SealInvalidError from ValueError(len(sealed))
+
+
+def with_a_note(sealed: bytes) -> None:
+    error = SealInvalidError()
+    error.add_note(f"tag {sealed[-16:].hex()}")
+    raise error
+
+
+def with_more_arguments(sealed: bytes) -> None:
+    error = SealInvalidError()
+    error.args = ("", sealed)
+    raise error
+
+
+def of_another_kind(_: bytes) -> None:
+    raise KeyMissingError
 
 
 def test_a_key_never_shows_its_secret(key: DataKey) -> None:
@@ -198,20 +285,30 @@ def test_a_wrapped_key_opens_in_its_own_context_only(suite: Suite) -> None:
     kek = WrappingKey(secret)
     wrapped = kek.wrap(bytes(range(32)), context, suite)
     other = WrappingKey(secret[:-1] + b"\1")
-    assert does_open(lambda: kek.unwrap(wrapped, (b"other", b"period"))) == []
-    assert does_open(lambda: other.unwrap(wrapped, context)) == []
-    for place in range(len(wrapped) * 8):
-        altered = bytearray(wrapped)
-        altered[place // 8] ^= 1 << place % 8
-        assert does_open(lambda a=altered: kek.unwrap(bytes(a), context)) == []
-    for length in range(len(wrapped)):
-        assert does_open(lambda n=length: kek.unwrap(wrapped[:n], context)) == []
+    contexts = [(b"other", b"period"), (b"customer", b"other"), (b"period", b"customer"), ()]
+    retold = [with_byte(wrapped, 1, of=number) for number in SUITES if number != suite.number]
+    shorter = [wrapped[:length] for length in range(len(wrapped))]
+    altered = [*flipped(wrapped), *retold, *shorter, wrapped + b"\0"]
+    attempts = [
+        *(partial(kek.unwrap, wrapped, one) for one in contexts),
+        *(partial(kek.unwrap, one, context) for one in altered),
+        partial(other.unwrap, wrapped, context),
+    ]
+    assert refusals_of(attempts) == SILENCE
+    assert kek.unwrap(wrapped, context) == bytes(range(32))
     assert not [shown for shown in (secret.hex(), repr(secret)[2:-1]) if shown in repr(kek)]
 
 
-def does_open(attempt: Callable[[], bytes]) -> list[bytes]:
-    """Return what came out, nothing where it did not open."""
-    try:
-        return [attempt()]
-    except SealInvalidError:
-        return []
+def flipped(content: bytes) -> Iterator[bytes]:
+    """Yield the content with each of its bits flipped, one at a time."""
+    for place in range(len(content) * 8):
+        altered = bytearray(content)
+        altered[place // 8] ^= 1 << place % 8
+        yield bytes(altered)
+
+
+def with_byte(content: bytes, at: int, of: int | None = None) -> bytes:
+    """Return the content with the byte of a place changed."""
+    altered = bytearray(content)
+    altered[at] = altered[at] ^ 0xFF if of is None else of
+    return bytes(altered)
