@@ -155,7 +155,8 @@ class WrappingKey:
         try:
             return self._cipher(suite).decrypt(nonce, body, bound)
         except (InvalidTag, ValueError):
-            raise SealInvalidError from None
+            pass
+        raise SealInvalidError  # out here, so that not even its context tells the cause
 
     def wrap_again(self, wrapped: bytes, context: Context, suite: Suite) -> bytes:
         """Return what is in a wrapped key wrapped under another suite, opened again and compared.
@@ -230,7 +231,8 @@ def open_seal(key: DataKey, sealed: bytes, context: Context) -> bytes:
         nonce, body = sealed[_BOUND_BYTES:HEADER_BYTES], sealed[HEADER_BYTES:]
         return cipher.decrypt(nonce, body, begin + encode_context(context))
     except (InvalidTag, ValueError):
-        raise SealInvalidError from None
+        pass
+    raise SealInvalidError
 
 
 def open_at(place: str, key: DataKey, sealed: bytes, context: Context) -> bytes:
@@ -242,7 +244,8 @@ def open_at(place: str, key: DataKey, sealed: bytes, context: Context) -> bytes:
     try:
         return open_seal(key, sealed, context)
     except SealInvalidError:
-        raise SealInvalidError(place) from None
+        pass
+    raise SealInvalidError(place)
 
 
 def is_under(sealed: bytes, key_id: UUID) -> bool:

@@ -125,9 +125,10 @@ class BucketKek:
         """
         try:
             secret = self._kek.unwrap(key.wrapped, self._context(key.customer_id, key.key_id))
+            return DataKey(key.key_id, secret)
         except SealInvalidError:
-            raise SealInvalidError(f"wrapped key {key.key_id}") from None
-        return DataKey(key.key_id, secret)
+            pass
+        raise SealInvalidError(f"wrapped key {key.key_id}")
 
     def take_over(
         self, keys: Iterable[BareKey], before: "BucketKek", suite: Suite

@@ -21,6 +21,7 @@ class Refusal:
     arguments: tuple[object, ...]
     kept: str
     cause: BaseException | None
+    context: type
     shown: tuple[str, ...]
 
 
@@ -33,6 +34,7 @@ def refusal_of(error: BaseException) -> Refusal:
         arguments=error.args,
         kept=repr(sorted(vars(error).items())),
         cause=error.__cause__,
+        context=type(error.__context__),
         shown=tuple(_shown(TracebackException.from_exception(error))),
     )
 
