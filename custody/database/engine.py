@@ -15,7 +15,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from custody.errors import CustodyError
 
 # Statistics are off on sealed columns, so the planner would wrongly go parallel for point reads.
-_OPTIONS: Final = "-c search_path=custody -c max_parallel_workers_per_gather=0 -c timezone=UTC"
+# A plan for any array, made while a table was empty, compares every row with every element.
+_OPTIONS: Final = (
+    "-c search_path=custody -c max_parallel_workers_per_gather=0 -c timezone=UTC"
+    " -c plan_cache_mode=force_custom_plan"
+)
 _CONNECT_SECONDS: Final = 10
 _LOCK_TIMEOUT: Final = "55P03"
 _SERIALIZATION: Final = frozenset({"40001", "40P01"})
