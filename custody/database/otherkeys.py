@@ -49,8 +49,9 @@ _PUT_BATCH_KEYS = text(f"UPDATE batch_keys{_PUT}")
 _PUT_CONSENT_KEYS = text(f"UPDATE consent_keys{_PUT}")
 
 _BY_SUITE: Final = " UNION ALL ".join(
-    f"SELECT '{kind}' AS kind, get_byte(wrapped, 1) AS suite, count(*) AS keys"  # noqa: S608
-    f" FROM {kind}_keys GROUP BY 2"
+    f"SELECT '{kind}' AS kind,"  # noqa: S608
+    " CASE WHEN length(wrapped) > 1 THEN get_byte(wrapped, 1) ELSE 0 END AS suite,"
+    f" count(*) AS keys FROM {kind}_keys GROUP BY 2"
     for kind in ("batch", "consent", "data")
 )
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine
@@ -25,8 +24,6 @@ from custody.seal import (
 )
 from custody.steps import reached
 from custody.suites import Suite
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +132,8 @@ class BatchKeys:
             key, lambda kek, context: kek.wrap_again(key.wrapped, context, self.suite)
         )
 
-    def _with_kek(self, key: BatchKey, act: Callable[[WrappingKey, Context], _T]) -> _T:
-        """Do something with what wraps a key, and what the key is bound to.
+    def _with_kek(self, key: BatchKey, act: Callable[[WrappingKey, Context], bytes]) -> bytes:
+        """Return what ``act`` makes of what wraps a key, and of what the key is bound to.
 
         Raises:
             SealInvalidError: The key does not open; it is named.

@@ -1,6 +1,6 @@
 """Keys of consent evidence: one per customer, apart from the data's, for evidence outlives them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -12,7 +12,7 @@ from custody.database.otherkeys import ConsentKey
 from custody.keys.keystore import Keystore
 from custody.keys.pages import over_pages
 from custody.keys.wrapping import CONSENT, consent_context
-from custody.seal import Context, DataKey, SealInvalidError, new_key
+from custody.seal import Context, DataKey, SealInvalidError, WrappingKey, new_key
 from custody.steps import reached
 from custody.suites import Suite
 
@@ -88,20 +88,23 @@ class ConsentKeys:
         return ConsentKey(key.key_id, customer_id, kek.wrap(key.secret, context, self.suite))
 
     def _open(self, key: ConsentKey) -> DataKey:
-        context = self._context(key.customer_id, key.key_id)
-        try:
-            secret = self.keystore.wrapping_key(CONSENT).unwrap(key.wrapped, context)
-        except SealInvalidError:
-            raise SealInvalidError(f"wrapped consent key {key.key_id}") from None
+        secret = self._with_kek(key, lambda kek, context: kek.unwrap(key.wrapped, context))
         return DataKey(key.key_id, secret)
 
     def _again(self, key: ConsentKey) -> bytes:
-        kek, context = (
-            self.keystore.wrapping_key(CONSENT),
-            self._context(key.customer_id, key.key_id),
+        return self._with_kek(
+            key, lambda kek, context: kek.wrap_again(key.wrapped, context, self.suite)
         )
+
+    def _with_kek(self, key: ConsentKey, act: Callable[[WrappingKey, Context], bytes]) -> bytes:
+        """Return what ``act`` makes of what wraps a key, and of what the key is bound to.
+
+        Raises:
+            SealInvalidError: The key does not open; it is named.
+        """
+        context = self._context(key.customer_id, key.key_id)
         try:
-            return kek.wrap_again(key.wrapped, context, self.suite)
+            return act(self.keystore.wrapping_key(CONSENT), context)
         except SealInvalidError:
             raise SealInvalidError(f"wrapped consent key {key.key_id}") from None
 

@@ -141,6 +141,18 @@ def test_a_damaged_key_keeps_nothing_else_from_being_sealed_again(
         assert all(one.has_key for one in left.stray), "nothing was thrown away"
 
 
+def test_a_key_cut_to_a_byte_is_counted_as_under_no_suite(site: Site, people: list[UUID]) -> None:
+    assert people
+    with site.opened() as custody:
+        with transaction(custody.keyring.turner.engine) as connection:
+            cut = "UPDATE data_keys SET wrapped = '\\x01' WHERE period = 'identity'"
+            rows = connection.execute(text(cut)).rowcount
+        assert rows == len(people)
+        data = {one.suite: one.keys for one in key_standing(custody).wrapped if one.kind == "data"}
+        assert data["unknown"] == rows
+        assert data[AES_256_GCM.name] > 0
+
+
 def test_rows_that_store_refuses_never_lie_under_a_key_that_ended(
     site: Site, people: list[UUID], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
