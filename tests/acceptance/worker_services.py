@@ -65,15 +65,20 @@ class Services:
 
     def worker_of(self, run_id: str) -> int:
         """Return the process number of the worker service that executed a run."""
-        return self.owners[int(str(self.run(run_id)["infrastructure_pid"]).rpartition(":")[2])]
+        return self.owners[self.process_of(run_id)]
 
-    def megabytes(self) -> dict[int, list[float]]:
-        """Return the most that each service held, and then each process of its flow runs."""
-        found = {one.pid: [self.peaks[one.pid] / _MEGA] for one in self.workers}
-        for number, owner in self.owners.items():
-            if number != owner:
-                found[owner].append(self.peaks[number] / _MEGA)
-        return found
+    def process_of(self, run_id: str) -> int:
+        """Return the process number of a run itself."""
+        return int(str(self.run(run_id)["infrastructure_pid"]).rpartition(":")[2])
+
+    def megabytes(self, run_id: str) -> tuple[float, float]:
+        """Return the most that the service of a run held, and the run's own process.
+
+        Not what else descends from them: a program that a run starts, a compiler's version asked
+        for say, shares its memory for the moment before it begins, and would be counted twice.
+        """
+        run = self.process_of(run_id)
+        return self.peaks[self.owners[run]] / _MEGA, self.peaks[run] / _MEGA
 
     def look(self) -> None:
         """Note the peaks of all services and of all that descends from them."""
