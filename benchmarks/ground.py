@@ -1,6 +1,5 @@
 """What is measured on: a private PostgreSQL with an installation, and customers sealed into it."""
 
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +24,11 @@ from custody.embedded.endpoints import DATA, KEYS
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.identifiers import random_id, time_ordered_id
 from custody.keys.providers import RootPlace
+from custody.outside.places import in_folders
+from custody.parts import new_pseudonym
 from custody.policy.load import load_policy
 from custody.policy.model import Level, Policy
-from custody.record import ALIAS, RecordRow, to_payload
+from custody.record import PSEUDONYM, RecordRow, to_payload
 from custody.seal import DataKey
 from custody.suites import Suite
 
@@ -90,6 +91,7 @@ def ground() -> Iterator[Ground]:
                 keystore=keys / "keystore.json",
                 root=RootPlace(key_file=keys / "root.key"),
                 outbox=home / "outbox",
+                outside=in_folders(home / "checkpoints", keys),
             )
             policy = demo_policy()
             create_installation(places, policy, ACTOR, _now, synthetic=True)
@@ -148,7 +150,7 @@ def seal_customers(custody: Custody, count: int) -> None:
 
 def _record(custody: Custody, key: DataKey, customer: UUID, number: int) -> RecordRow:
     dataset = custody.policy.dataset("customers")
-    payloads: dict[Level, dict[int, str | int]] = {Level.GENERAL: {ALIAS: secrets.token_hex(8)}}
+    payloads: dict[Level, dict[int, str | int]] = {Level.GENERAL: {PSEUDONYM: new_pseudonym()}}
     for name, value in _values(number).items():
         level = dataset.field(name).level
         payloads.setdefault(level, {}).update(to_payload(dataset, {name: value}))

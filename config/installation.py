@@ -15,6 +15,9 @@ from custody.embedded.launch import forbid_core_dumps
 from custody.embedded.runtime import Running, running
 from custody.keys.providers import RootPlace
 from custody.keys.token import TokenPlace
+from custody.note import VerifierKey
+from custody.outside.places import in_folders
+from custody.outside.witness_client import WitnessPlace
 from custody.policy.load import load_policy
 from custody.policy.model import Policy
 
@@ -41,6 +44,9 @@ def places(settings: Settings, where: Running) -> Places:
             kind=settings.key_provider,
         ),
         outbox=settings.home / "outbox",
+        outside=in_folders(
+            settings.checkpoints or settings.home / "checkpoints", keys, _witness(settings)
+        ),
     )
 
 
@@ -73,6 +79,15 @@ def open_installation() -> Custody:
 def now() -> datetime:
     """Return the present instant."""
     return datetime.now(UTC)
+
+
+def _witness(settings: Settings) -> WitnessPlace | None:
+    """Return where the witness answers, None where none is named."""
+    if settings.witness_url is None or settings.witness_key is None:
+        return None
+    return WitnessPlace(
+        url=settings.witness_url.get_secret_value(), key=VerifierKey.parse(settings.witness_key)
+    )
 
 
 def _token(settings: Settings) -> TokenPlace | None:

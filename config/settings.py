@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -24,6 +25,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from custody.embedded.runtime import Wanted
 from custody.errors import UsageError
+from custody.note import COSIGNATURE, NoteInvalidError, VerifierKey
 
 PREFIX = "CUSTODY_"
 # Set for the tests and read by them only.
@@ -84,6 +86,17 @@ class Settings(BaseSettings):
     pkcs11_pin_file: Path | None = Field(
         default=None, description="A file whose first line is the PIN of that token."
     )
+    checkpoints: Path | None = Field(
+        default=None,
+        description="The folder of the ledger's checkpoints, best on another disk; unset: in the"
+        " home.",
+    )
+    witness_url: SecretStr | None = Field(
+        default=None, description="Where a witness cosigns them; unset: nobody does."
+    )
+    witness_key: str | None = Field(
+        default=None, description="The verifier key of that witness; set together with its URL."
+    )
     locale: Literal["en", "zh"] = Field(default="en", description="The language of messages.")
     chunk_rows: int = Field(
         default=10_000, ge=1, le=100_000, description="How many rows a chunk has at most."
@@ -96,7 +109,13 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "home", "policy", "key_file", "passphrase_file", "pkcs11_module", "pkcs11_pin_file"
+        "home",
+        "policy",
+        "key_file",
+        "passphrase_file",
+        "pkcs11_module",
+        "pkcs11_pin_file",
+        "checkpoints",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -123,6 +142,26 @@ class Settings(BaseSettings):
             raise ValueError("CUSTODY_DATABASE_URL and CUSTODY_KEYS_URL are set together or not")
         if self.database_url is not None and self.database_url == self.keys_url:
             raise ValueError("data and keys must be two databases")
+        return self
+
+    @field_validator("witness_url")
+    @classmethod
+    def _http(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and urlsplit(url.get_secret_value()).scheme not in {"http", "https"}:
+            raise ValueError("must begin with http:// or https://")
+        return url
+
+    @field_validator("witness_key")
+    @classmethod
+    def _cosigns(cls, key: str | None) -> str | None:
+        if key is not None and not _is_cosigner(key):
+            raise ValueError("must be what custody witness init printed")
+        return key
+
+    @model_validator(mode="after")
+    def _whole_witness(self) -> Self:
+        if (self.witness_url is None) is not (self.witness_key is None):
+            raise ValueError("CUSTODY_WITNESS_URL and CUSTODY_WITNESS_KEY are set together or not")
         return self
 
     def __repr_args__(self) -> list[tuple[str | None, object]]:
@@ -176,6 +215,13 @@ def unknown_variables(
 def without_password(value: object) -> object:
     """Return a text without the password of the URL it holds, and nothing of a secret."""
     return PASSWORD_IN_URL.sub(r"\1:***@", value) if isinstance(value, str) else value
+
+
+def _is_cosigner(key: str) -> bool:
+    try:
+        return VerifierKey.parse(key).kind == COSIGNATURE
+    except NoteInvalidError:
+        return False
 
 
 def _reveal(url: SecretStr | None) -> str | None:

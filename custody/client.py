@@ -21,6 +21,7 @@ from typing import Final, Self
 from uuid import UUID
 
 from custody.acts import batches, certify, consents, destroy, search, store, transfer, use, vote
+from custody.acts.checkpoints import keep_checkpoint
 from custody.acts.context import Actor, Custody
 from custody.acts.planning import Scope, plan_destruction
 from custody.acts.read import READ, Reading, read
@@ -66,8 +67,15 @@ class Client:
         return cls(opener(), Actor(how="os-user", name=name))
 
     def close(self) -> None:
-        """Close the installation's connections."""
-        close_custody(self.custody)
+        """Keep a checkpoint of what was done, and close the installation's connections.
+
+        Raises:
+            CheckpointContradictedError: The ledger does not extend its last checkpoint.
+        """
+        try:
+            keep_checkpoint(self.custody)
+        finally:
+            close_custody(self.custody)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -79,8 +87,11 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the installation."""
-        self.close()
+        """Close the installation, with a checkpoint unless something went wrong."""
+        if error is None:
+            self.close()
+        else:
+            close_custody(self.custody)
 
     def ingest_file(self, source: str, path: Path | None = None) -> ChunkReceipt:
         """Take a source in and store it, and return the counts of the whole batch.

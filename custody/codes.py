@@ -111,7 +111,8 @@ fault     blocking  H1.3c  fault usage refused database_failed changed_meanwhile
 fault     blocking  H1.3c  deploy_failed demo_disagrees
 fault     blocking  H2.4a  seal_invalid root_unavailable suite_retired
 fault     blocking  H2.4b  person_key
-fault     blocking  H2.4d  ledger_broken
+fault     blocking  H2.4d  ledger_broken checkpoint_contradicted checkpoint_invalid
+fault     blocking  H2.4d  witness_refused witness_unreachable
 fault     blocking  P47    destruction_failed
 fault     blocking  H3     quality_gate
 fault     blocking  H2.4d  clock_jumped

@@ -1,36 +1,49 @@
-"""The ledger's chain: how an entry's hash comes about, and how a chain is checked.
+"""The ledger: what is hashed of an entry, and how entries, tree and streams are held together.
 
-Entry ``n`` has ``hash = SHA-256(previous hash ‖ "n|microseconds since 1970|event|body")`` with
-the line in UTF-8; before the first entry the hash is 32 zero bytes. Changing, removing, swapping
-or inserting an entry breaks every later hash. Cutting the tail, or rewriting the whole chain, is
-noticed only against a head that was noted elsewhere.
+An entry is one line of canonical JSON in UTF-8, a leaf of a Merkle tree after RFC 6962:
+
+    {"at":…,"body":{…},"event":"…","number":…,"seq":…,"stream":…,"v":1}
+
+``at`` is in microseconds since 1970; ``seq`` is the order of appending, with gaps where an act did
+not happen; ``stream`` and ``number`` say which writer wrote it: everybody who writes at the same
+time has a stream of its own, whose numbers have no gaps. An entry's **place** in the tree is given
+to it afterwards, when it is committed, by whoever comes by (``ledger.sequence``), in the order of
+``seq`` among those there. So writers never wait for each other, and what happened after something
+else had been committed stands behind it.
 """
 
-import hashlib
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
+from custody.canonical import CanonicalError, parse_canonical
+from custody.checkpoint import CheckpointContradictedError, KnownHead
 from custody.errors import CustodyError
+from custody.merkle import GrowingTree, leaf_hash, root_of_leaves
+from custody.parts import split_leaves
 
-ZERO: Final = bytes(32)
+VERSION: Final = 1
+LEVELS: Final = 8  # between those whose heads the database keeps
+KEPT_SIZES: Final = tuple(1 << level for level in range(LEVELS, 64, LEVELS))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class LedgerBrokenError(CustodyError):
-    """The chain does not verify; the place is the first entry that is not what it was."""
+    """The ledger does not verify; the place is the first that is not what it was."""
 
     code = "ledger_broken"
 
-    def __init__(self, seq: int, why: str) -> None:
-        super().__init__(seq, why)
-        self.seq, self.why = seq, why
+    def __init__(self, place: int, why: str) -> None:
+        super().__init__(place, why)
+        self.place, self.why = place, why
 
     def __str__(self) -> str:
-        """Return the entry's number and what is wrong with it."""
-        return f"ledger entry {self.seq}: {self.why}"
+        """Return the place in the tree and what is wrong there."""
+        return f"ledger place {self.place}: {self.why}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,44 +51,129 @@ class Entry:
     """One ledger entry as the database holds it."""
 
     seq: int
+    stream: int
+    number: int
     at: datetime
     event: str
     body: str
-    previous: bytes
-    hash: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
-    """The number and hash of the last entry."""
+class Leaf:
+    """A place of the tree: the hash that stands there, and the entry that it is of, if there.
 
-    seq: int
+    Attributes:
+        parts: The leaves kept of what the act did to single records, in one array.
+    """
+
+    place: int
     hash: bytes
+    entry: Entry | None
+    parts: bytes = b""
 
 
-def entry_hash(previous: bytes, seq: int, at: datetime, event: str, body: str) -> bytes:
-    """Return the hash of an entry over its predecessor's hash and its own line."""
-    microseconds = (at - _EPOCH) // _MICROSECOND
-    line = f"{seq}|{microseconds}|{event}|{body}"
-    return hashlib.sha256(previous + line.encode()).digest()
+def entry_bytes(entry: Entry) -> bytes:
+    """Return the bytes of an entry that are hashed: the canonical JSON of the whole."""
+    microseconds = (entry.at - _EPOCH) // _MICROSECOND
+    return (
+        f'{{"at":{microseconds},"body":{entry.body},"event":"{entry.event}",'
+        f'"number":{entry.number},"seq":{entry.seq},"stream":{entry.stream},"v":{VERSION}}}'
+    ).encode()
 
 
-def verify_chain(entries: Iterable[Entry], head: Head) -> int:
-    """Check every entry in order, then the head, and return how many entries there are.
+@dataclass(kw_only=True)
+class Walk:
+    """A walk along the leaves from the first, which checks each and grows the tree again.
+
+    Attributes:
+        streams: The last number met of each stream.
+        tree: Keeps the heads of the perfect subtrees that the database keeps.
+    """
+
+    streams: dict[int, int] = field(default_factory=dict)
+    tree: GrowingTree = field(default_factory=partial(GrowingTree, keeping=KEPT_SIZES))
+
+    def take(self, leaf: Leaf) -> None:
+        """Check the next leaf.
+
+        1. It stands at the next place. 2. Its entry is there, 3. it is what was hashed, 4. in
+        canonical form. 5. What is kept of its parts has the root that it names. 6. It is the next
+        of its stream.
+
+        Raises:
+            LedgerBrokenError: It is not as it was.
+        """
+        place, entry = self.tree.size, leaf.entry
+        if leaf.place != place:
+            raise LedgerBrokenError(place, f"missing; place {leaf.place} follows")
+        if entry is None:
+            raise LedgerBrokenError(place, "its entry is missing")
+        whole = entry_bytes(entry)
+        if leaf_hash(whole) != leaf.hash:
+            raise LedgerBrokenError(place, "its content is not what was hashed")
+        if not _has_parts(_read(place, whole), leaf.parts):
+            raise LedgerBrokenError(place, "its parts are not those it names")
+        before = self.streams.get(entry.stream, 0)
+        if entry.number != before + 1:
+            why = f"number {entry.number} of stream {entry.stream} follows {before}"
+            raise LedgerBrokenError(place, why)
+        self.streams[entry.stream] = entry.number
+        self.tree.add(leaf.hash)
+
+
+def walk_tree(leaves: Iterable[Leaf], known: Iterable[KnownHead]) -> Walk:
+    """Walk along all leaves, compare the trees that checkpoints vouch for, and return the walk.
+
+    Args:
+        leaves: In the order of their places.
+        known: In any order.
 
     Raises:
-        LedgerBrokenError: A number is missing, a hash differs, or the head names another end.
+        LedgerBrokenError: A leaf is not as it was.
+        CheckpointContradictedError: The first entries are not those of a checkpoint, or fewer.
     """
-    seq, previous = 0, ZERO
-    for entry in entries:
-        seq += 1
-        if entry.seq != seq:
-            raise LedgerBrokenError(seq, f"missing; entry {entry.seq} stands in its place")
-        if entry.previous != previous:
-            raise LedgerBrokenError(seq, "does not follow its predecessor")
-        previous = entry_hash(previous, seq, entry.at, entry.event, entry.body)
-        if entry.hash != previous:
-            raise LedgerBrokenError(seq, "its content is not what was hashed")
-    if (head.seq, head.hash) != (seq, previous):
-        raise LedgerBrokenError(head.seq, "the head names an entry that is not the last")
-    return seq
+    waiting = defaultdict(list)
+    for one in known:
+        waiting[one.head.size].append(one)
+    walk = Walk()
+    _compare(walk, waiting)
+    for leaf in leaves:
+        walk.take(leaf)
+        _compare(walk, waiting)
+    for size, ones in sorted(waiting.items()):
+        raise CheckpointContradictedError(size, ones[0].where)
+    return walk
+
+
+def _compare(walk: Walk, waiting: dict[int, list[KnownHead]]) -> None:
+    """Compare the tree so far with the checkpoints of its size, which then wait no longer."""
+    if walk.tree.size not in waiting:
+        return
+    head = walk.tree.head()
+    for one in waiting.pop(head.size):
+        if one.head != head:
+            raise CheckpointContradictedError(head.size, one.where)
+
+
+def _read(place: int, whole: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Return what an entry says.
+
+    Raises:
+        LedgerBrokenError: Two readers could take it for two things.
+    """
+    try:
+        return parse_canonical(whole)
+    except CanonicalError:
+        why = "it is not in canonical form"
+    raise LedgerBrokenError(place, why)
+
+
+def _has_parts(said: Any, array: bytes) -> bool:  # noqa: ANN401 - as above
+    """Whether an entry names the parts that are kept with it, and no others."""
+    facts = said["body"].get("facts")
+    named = facts.get("parts") if isinstance(facts, dict) else None
+    if not array:
+        return named is None
+    leaves = split_leaves(array)
+    kept = {"count": len(leaves), "root": root_of_leaves(leaves).hex()}
+    return isinstance(named, dict) and {n: named.get(n) for n in kept} == kept

@@ -1,9 +1,9 @@
 """Records between their forms: normalised values, the sealed payload, and values again.
 
 A compartment's payload is a MessagePack map from field number to a string or an integer; number 0
-carries the customer's alias, in the ``general`` compartment of every record. Dates are ISO 8601,
-instants ISO 8601 in UTC, decimals their shortest exact text. Field numbers are never reused, so a
-payload can be read for ever.
+carries the customer's pseudonym (:mod:`custody.parts`), in the ``general`` compartment of every
+record. Dates are ISO 8601, instants ISO 8601 in UTC, decimals their shortest exact text. Field
+numbers are never reused, so a payload can be read for ever.
 
 A ciphertext is as long as what it hides, so a short code could be told by its length. Where a
 payload is sealed as a compartment, the codes of a field are therefore filled up with NUL to the
@@ -23,7 +23,7 @@ import msgspec
 from custody.policy.model import Dataset, FieldType, Level
 from custody.seal import Encoded, encode_part
 
-ALIAS: Final = 0
+PSEUDONYM: Final = 0
 _END: Final = b"\x80"
 _FILLER: Final = "\0"
 _BLOCK: Final = 32
@@ -145,7 +145,7 @@ def to_payload(dataset: Dataset, values: Mapping[str, Value]) -> Payload:
 
 
 def from_payload(dataset: Dataset, payload: Payload) -> dict[str, Value]:
-    """Return the values by field name, without the alias and without retired fields."""
+    """Return the values by field name, without the pseudonym and without retired fields."""
     return PayloadReader(dataset, dataset.field_names).read(payload)
 
 
@@ -162,10 +162,10 @@ class PayloadReader:
             one.number: (one.name, _READERS.get(one.type) if one.name in typed else None)
             for one in dataset.fields
         }
-        self._ignored = {ALIAS, *dataset.retired_numbers}
+        self._ignored = {PSEUDONYM, *dataset.retired_numbers}
 
     def read(self, payload: Payload) -> dict[str, Value]:
-        """Return the values by field name, without the alias and without retired fields.
+        """Return the values by field name, without the pseudonym and without retired fields.
 
         Raises:
             UnknownNameError: The dataset has no such field and never had.

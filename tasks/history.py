@@ -9,6 +9,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
+from custody.acts.checkpoints import keep_checkpoint
 from custody.acts.context import Custody
 from custody.acts.history import record_run, runs_in_ledger
 from custody.database.ledger import RunEntry
@@ -30,8 +31,9 @@ def run_started(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
 
 @withholding
 def run_ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Say in the ledger how a run ended."""
+    """Say in the ledger how a run ended, and keep a checkpoint of all it did."""
     record_run(custody(), actor_of(flow_run), flow.name, "ended", state.type.value)
+    keep_checkpoint(custody())
 
 
 HOOKS: Final = {

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from custody.keys.keyring import Keyring
+from custody.outside.places import Outside
 from custody.policy.model import Policy
 from custody.retention import day_in
 from custody.suites import Suite
@@ -27,6 +28,7 @@ class Custody:
         synthetic: Whether it holds invented people only; then plans of the future may be applied.
         environment: What ``${NAME}`` in a source's location stands for.
         outbox: The folder into which packages to recipients are delivered.
+        outside: Where checkpoints of the ledger are kept.
         chunk_rows: How many rows are claimed, done and committed together.
     """
 
@@ -38,6 +40,7 @@ class Custody:
     policy: Policy
     clock: Callable[[], datetime]
     outbox: Path
+    outside: Outside
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     chunk_rows: int = 10_000
 

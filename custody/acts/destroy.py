@@ -9,6 +9,7 @@ The order of one chunk (design, "One customer's erasure"):
 3. survivors under those keys are sealed again, the keys are deleted, and the ledger says so.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from custody.acts.endings import finish_endings
 from custody.acts.planning import end_of, require_plan, scope_of, select_due
 from custody.acts.recording import record
 from custody.acts.references import suppression_tags
+from custody.acts.sealing import salts_of
 from custody.acts.subjects import ChangedMeanwhileError
 from custody.acts.vote import require_approval
 from custody.consent import withdrawn_purposes
@@ -36,6 +38,7 @@ from custody.database.plans import Plan
 from custody.destruction import data_digest, reasons_against_applying
 from custody.errors import AwaitingApprovalError, RefusedError, UsageError
 from custody.identifiers import PLAN, show_id
+from custody.parts import SALT_BYTES, Parts
 from custody.record import RecordRow
 from custody.retention import is_due
 from custody.steps import reached
@@ -153,6 +156,7 @@ def _erase(
     going = [record_id for record_id, outcome in outcomes.items() if outcome == "destroyed"]
     gone = [one for one in due if outcomes[one.record_id] == "destroyed"]
     doomed = _doomed_keys(connection, waiting, gone)
+    parts = _parts(custody, [rows[one] for one in going])
     owners = {row.key_id: row.customer_id for row in rows.values()}
     endings.end_keys(
         connection, [(key, owners[key]) for key in doomed], "erased", custody.now(), plan.id
@@ -172,7 +176,15 @@ def _erase(
         "identities_ended": len(ended),
         "not_suppressed": unreadable,
     }
-    record(connection, custody, actor, "record:data:deleted", facts)
+    record(connection, custody, actor, "record:data:deleted", facts, parts)
+
+
+def _parts(custody: Custody, going: Sequence[RecordRow]) -> Parts:
+    """Return the parts of records that go; of one that does not open nobody can prove its own."""
+    parts, salts = Parts(), salts_of(custody, going)
+    for row in going:
+        parts.add(salts.get(row.id) or os.urandom(SALT_BYTES), row.id, row.version)
+    return parts
 
 
 def _decide(

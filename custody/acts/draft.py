@@ -46,7 +46,7 @@ class Draft:
     directory: Directory
     new_customers: frozenset[UUID]
     generations: Mapping[UUID, int]
-    new_aliases: frozenset[UUID]
+    newly_named: frozenset[UUID]
     consents_mark: ConsentsMark | None
     looked_at: frozenset[UUID]
 

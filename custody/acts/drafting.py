@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from custody.acts.basis import Ground, JudgedBasis, consents_for
 from custody.acts.context import Custody
 from custody.acts.draft import Draft, Planned
-from custody.acts.sealing import new_alias, open_present
+from custody.acts.sealing import open_present
 from custody.acts.subjects import (
     epochs_of,
     generations_of,
@@ -37,9 +37,10 @@ from custody.identifiers import random_id, time_ordered_ids
 from custody.identity import Directory, IdentityConflictError, Reference
 from custody.intake import IntakeRow
 from custody.keys.tags import Epochs
+from custody.parts import new_pseudonym
 from custody.policy.model import Dataset, Level, Retention
 from custody.randomness import Pool
-from custody.record import ALIAS, Payload, PayloadReader, Value
+from custody.record import PSEUDONYM, Payload, PayloadReader, Value
 from custody.retention import day_in, ends_on, is_due, period_of
 
 
@@ -60,14 +61,14 @@ class _Desk:
     held: Mapping[UUID, Sequence[Hold]]
     events: Mapping[tuple[UUID, str], date]
     suppressed: Mapping[bytes, datetime]
-    aliases: dict[UUID, str]
+    pseudonyms: dict[UUID, str]
     today: date
     record_ids: Iterator[UUID]
     randomness: Pool
     classifier: Classifier
     names: Mapping[int, str]
     new_customers: set[UUID] = field(default_factory=set)
-    new_aliases: set[UUID] = field(default_factory=set)
+    newly_named: set[UUID] = field(default_factory=set)
 
 
 def draft_chunk(
@@ -124,7 +125,7 @@ def draft_chunk(
         directory=desk.directory,
         new_customers=frozenset(desk.new_customers),
         generations={one: desk.generations[one] for one in concerned & desk.generations.keys()},
-        new_aliases=frozenset(desk.new_aliases),
+        newly_named=frozenset(desk.newly_named),
         consents_mark=desk.consents_mark,
         looked_at=frozenset(desk.generations),
     )
@@ -167,7 +168,7 @@ def _set_out(  # noqa: PLR0913 - what a desk is made of
         held=held,
         events=customers.retention_events(connection, known),
         suppressed=read_suppressed(custody, connection, directory, references),
-        aliases=_aliases(custody, connection, known),
+        pseudonyms=_pseudonyms(custody, connection, known),
         today=custody.today(),
         record_ids=time_ordered_ids(custody.now(), randomness),
         randomness=randomness,
@@ -176,9 +177,9 @@ def _set_out(  # noqa: PLR0913 - what a desk is made of
     )
 
 
-def _aliases(custody: Custody, connection: Connection, known: set[UUID]) -> dict[UUID, str]:
+def _pseudonyms(custody: Custody, connection: Connection, known: set[UUID]) -> dict[UUID, str]:
     opened = open_present(custody, lambda: records.one_record_each(connection, known))
-    return {one.row.customer_id: one.alias for one in opened}
+    return {one.row.customer_id: one.pseudonym for one in opened}
 
 
 def _whose(
@@ -272,11 +273,11 @@ def last_day_of_record(
 def _payloads(
     desk: _Desk, row: IntakeRow, levels: RowClassification, customer: UUID
 ) -> dict[Level, Payload]:
-    alias = desk.aliases.get(customer)
-    if alias is None:
-        alias = desk.aliases[customer] = new_alias(desk.randomness)
-        desk.new_aliases.add(customer)
-    payloads: dict[Level, Payload] = {Level.GENERAL: {ALIAS: alias}}
+    pseudonym = desk.pseudonyms.get(customer)
+    if pseudonym is None:
+        pseudonym = desk.pseudonyms[customer] = new_pseudonym(desk.randomness)
+        desk.newly_named.add(customer)
+    payloads: dict[Level, Payload] = {Level.GENERAL: {PSEUDONYM: pseudonym}}
     found = levels.levels
     for number, value in row.values.items():
         name = desk.names.get(number)

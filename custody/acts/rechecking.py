@@ -25,7 +25,7 @@ def require_still_true(connection: Connection, draft: Draft) -> None:
         raise ChangedMeanwhileError
     _require_same_consents(connection, draft)
     _require_no_hold(connection, draft)
-    if records.one_record_each(connection, draft.new_aliases - draft.new_customers):
+    if records.one_record_each(connection, draft.newly_named - draft.new_customers):
         raise ChangedMeanwhileError
     wanted = {one.period for one in draft.planned}
     if set(periods.share_periods(connection, wanted).values()) - {"open"}:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from custody.acts.context import Actor, Custody
 from custody.canonical import canonical
 from custody.database.ledger import append_entry
+from custody.parts import Parts
 from custody.steps import reached
 
 
@@ -16,6 +17,7 @@ def record(
     actor: Actor,
     event: str,
     facts: Mapping[str, object],
+    parts: Parts | None = None,
 ) -> int:
     """Append the act to the ledger and return the entry's number.
 
@@ -27,14 +29,16 @@ def record(
         actor: Who acts, how established, in which run.
         event: ``subject:key:verb``, listed in ``docs/ledger.md``.
         facts: Identifiers, counts, digests and codes; never a customer's data.
+        parts: What a bulk act did to single records.
     """
     body = {
         "actor": actor.name,
         "how": actor.how,
         "run": actor.run_id,
         "policy": custody.policy.digest,
-        "facts": facts,
+        "facts": facts if parts is None else {**facts, **parts.facts()},
     }
-    seq = append_entry(connection, event, canonical(body))
+    array = None if parts is None else parts.array()
+    seq = append_entry(connection, event, canonical(body), array)
     reached(f"{event}:before-commit")
     return seq

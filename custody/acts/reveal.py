@@ -11,6 +11,7 @@ from custody.acts.recording import record
 from custody.acts.sealing import OpenRecord, open_present
 from custody.database.engine import transaction
 from custody.database.records import records_by_id
+from custody.parts import Parts
 from custody.policy.model import Level
 from custody.record import Value, from_payload
 from custody.steps import reached
@@ -48,8 +49,8 @@ def reveal(  # noqa: PLR0913 - what a revealing is recorded with
 
     1. The guard, if any, looks once more at what permits it and locks that until the commit.
     2. The seals are read and opened in memory. 3. The entry (persons by alias, fields by name,
-    number of records) is committed. 4. Only then anything is returned: if the ledger cannot be
-    written, nothing is revealed (threats T25).
+    number of records, each as a part) is committed. 4. Only then anything is returned: if the
+    ledger cannot be written, nothing is revealed (threats T25).
 
     Raises:
         SealInvalidError: A record does not open; the place is named.
@@ -61,12 +62,16 @@ def reveal(  # noqa: PLR0913 - what a revealing is recorded with
         opened = open_present(custody, lambda: records_by_id(connection, record_ids))
         shown = [_narrow(custody, one, fields) for one in opened]
         people = sorted({one.alias for one in shown})
+        parts = Parts()
+        for one in opened:
+            parts.add(one.salt, one.row.id, one.row.version)
         record(
             connection,
             custody,
             actor,
             event,
             {**facts, "people": people, "records": len(shown), "fields": sorted(fields)},
+            parts,
         )
     reached("reveal:recorded")
     return shown

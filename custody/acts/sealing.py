@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypedDict
 from uuid import UUID
 
 from custody.acts.context import Custody
+from custody.keys.opening import those_that_open
+from custody.parts import alias_of, salt_of
 from custody.policy.model import Level
 from custody.randomness import Randomness
 from custody.record import (
-    ALIAS,
+    PSEUDONYM,
     Payload,
     RecordRow,
     Value,
@@ -28,7 +31,6 @@ from custody.seal import (
     seal,
 )
 
-ALIAS_BYTES = 8
 _ATTEMPTS = 5
 
 
@@ -42,11 +44,21 @@ class Seals(TypedDict):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenRecord:
-    """A record in clear, in memory: by compartment, with the person's alias in the ledger."""
+    """A record in clear, in memory: by compartment, with the person's pseudonym in the ledger."""
 
     row: RecordRow
-    alias: str
+    pseudonym: str = field(repr=False)
     payloads: Mapping[Level, Payload] = field(repr=False)
+
+    @property
+    def alias(self) -> str:
+        """The name by which the ledger counts the person."""
+        return alias_of(self.pseudonym)
+
+    @property
+    def salt(self) -> bytes:
+        """What openings of the person's parts are made of."""
+        return salt_of(self.pseudonym)
 
     def values(self, custody: Custody) -> dict[str, Value]:
         """Return every field by name, whichever compartment it lies in."""
@@ -55,11 +67,6 @@ class OpenRecord:
         for payload in self.payloads.values():
             merged |= from_payload(dataset, payload)
         return merged
-
-
-def new_alias(randomness: Randomness = os.urandom) -> str:
-    """Return a random name by which the ledger counts a person without knowing whom."""
-    return randomness(ALIAS_BYTES).hex()
 
 
 def seal_payloads(  # noqa: PLR0913 - the parts of one record's context
@@ -127,8 +134,19 @@ def _open(custody: Custody, keys: Mapping[UUID, DataKey], row: RecordRow) -> Ope
         except SealInvalidError:
             raise SealInvalidError(f"record {row.id}, compartment {level}") from None
         payloads[level] = decode_compartment(plain)
-    alias = payloads[Level.GENERAL].get(ALIAS, "")
-    return OpenRecord(row=row, alias=str(alias), payloads=payloads)
+    pseudonym = payloads[Level.GENERAL].get(PSEUDONYM, "")
+    return OpenRecord(row=row, pseudonym=str(pseudonym), payloads=payloads)
+
+
+def salts_of(custody: Custody, rows: Iterable[RecordRow]) -> dict[UUID, bytes]:
+    """Return what openings of parts are made of, of each record that opens, by its id."""
+    rows = list(rows)
+    keys = those_that_open(custody.keyring.open_keys, {row.key_id for row in rows})
+    found = {}
+    for row in rows:
+        with suppress(SealInvalidError):
+            found[row.id] = _open(custody, keys, row).salt
+    return found
 
 
 def contexts_of(custody: Custody, row: RecordRow) -> Callable[[str], Encoded]:

@@ -20,6 +20,7 @@ from custody.identifiers import INSTALLATION, random_id, show_id
 from custody.keys.keyring import Keyring
 from custody.keys.keystore import Keystore, create_keystore
 from custody.keys.providers import RootPlace, open_keystore, provider_for
+from custody.outside.places import Outside
 from custody.policy.model import Policy
 from custody.policy.parse import parse_policy
 
@@ -36,6 +37,7 @@ class Places:
         keystore: The file of wrapped keys.
         root: Where the root key is kept.
         outbox: The folder into which packages are delivered.
+        outside: Where checkpoints of the ledger are kept.
     """
 
     data_url: str = field(repr=False)
@@ -43,6 +45,7 @@ class Places:
     keystore: Path
     root: RootPlace
     outbox: Path
+    outside: Outside
 
 
 class NotInitialisedError(UsageError):
@@ -158,6 +161,7 @@ def _assemble(  # noqa: PLR0913 - the parts of one value
         policy=policy,
         clock=clock,
         outbox=places.outbox,
+        outside=places.outside,
         environment=environment or {},
         chunk_rows=chunk_rows,
     )

@@ -38,9 +38,10 @@ from custody.database.records import RecordKey
 from custody.database.search import Plan, SearchEntry, copy_search, delete_search, share_plans
 from custody.errors import UsageError
 from custody.keys.wrapping import INTAKE
-from custody.policy.model import Dataset
+from custody.parts import Parts, salt_of
+from custody.policy.model import Dataset, Level
 from custody.randomness import Pool, Randomness
-from custody.record import RecordRow
+from custody.record import PSEUDONYM, RecordRow
 from custody.seal import DataKey
 from custody.searching import FULL_BITS, fitting_bits, index_of, indexes_of, searches_of, term_of
 from custody.steps import reached
@@ -150,13 +151,14 @@ def _write(  # noqa: PLR0913 - one unit of work and all it needs
     customers.add_customers(connection, draft.new_customers, custody.now())
     write_learnt(custody, connection, draft.directory, keys)
     lift_suppressions(connection, draft.directory)
-    _write_records(custody, connection, batch, draft, keys)
+    parts = _write_records(custody, connection, batch, draft, keys)
     refused = [RefusedRow(row=row, codes=codes) for row, codes in draft.refused]
     hold_rows(custody, connection, batch.id, chunk, "store", refused)
     tables.drop_intake(connection, batch.id, chunk)
     stored = _stored(receipt, draft)
     tables.save_chunk(connection, stored)
-    record(connection, custody, actor, "chunk:store:completed", facts_of(batch, stored))
+    facts = facts_of(batch, stored)
+    record(connection, custody, actor, "chunk:store:completed", facts, parts)
     return stored
 
 
@@ -166,7 +168,8 @@ def _write_records(
     batch: Batch,
     draft: Draft,
     keys: Mapping[tuple[UUID, str], DataKey],
-) -> None:
+) -> Parts:
+    """Write a chunk's records with all that belongs to them, and return the parts of the act."""
     # Before any entry goes: whoever fits an index locks it in this order too.
     dataset = custody.policy.dataset(batch.dataset)
     expected = fitting_bits(batch.chunks * len(draft.planned), FULL_BITS)
@@ -185,6 +188,15 @@ def _write_records(
     )
     records.copy_records(connection, rows)
     copy_search(connection, _search_entries(custody, plans, dataset, draft.planned))
+    return _parts(draft.planned, randomness)
+
+
+def _parts(planned: Sequence[Planned], randomness: Randomness) -> Parts:
+    parts = Parts(randomness)
+    for one in planned:
+        pseudonym = str(one.payloads[Level.GENERAL][PSEUDONYM])
+        parts.add(salt_of(pseudonym), one.record_id, one.version)
+    return parts
 
 
 def _write_record_keys(connection: Connection, draft: Draft) -> None:

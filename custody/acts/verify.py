@@ -1,33 +1,51 @@
-"""Verification: the ledger's chain, certificates, policy versions, every key and seal."""
+"""Verification: ledger and checkpoints, certificates, policy versions, every key and seal."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Final
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from custody.acts.certify import verify_certificate
+from custody.acts.checkpoints import known_heads
 from custody.acts.context import Custody
 from custody.acts.references import check_references
 from custody.acts.sealed_places import open_every_place
 from custody.acts.sealing import open_present
 from custody.database import installation as installation_tables
-from custody.database import ledger as tables
-from custody.database import plans, records
+from custody.database import plans, records, tree
 from custody.database.engine import transaction
+from custody.database.tree import Waiting
 from custody.errors import UsageError
 from custody.identifiers import CERTIFICATE, show_id
-from custody.ledger import Head, LedgerBrokenError, verify_chain
+from custody.ledger import LedgerBrokenError, Walk, walk_tree
+from custody.merkle import TreeHead
+from custody.note import Note
 from custody.policy.build import digest_of
 
 _PAGE: Final = 2000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VerifiedLedger:
+    """The tree whose every entry was checked.
+
+    Attributes:
+        checkpoints: How many checkpoints it was compared with.
+        waiting: The entries that are not in the tree yet; none of them is proved by it.
+    """
+
+    head: TreeHead
+    checkpoints: int
+    waiting: Waiting
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Verified:
     """What was found in order; anything out of order raises instead."""
 
-    entries: int
-    head: Head
+    ledger: VerifiedLedger
     policies: int
     certificates: int
     keys: int
@@ -35,24 +53,27 @@ class Verified:
     seals: int
 
 
-def verify_installation(custody: Custody, *, deep: bool = False) -> Verified:
+def verify_installation(
+    custody: Custody, *, deep: bool = False, given: Iterable[Note] = ()
+) -> Verified:
     """Check the control record; with ``deep`` also open every wrapped key and every seal.
 
-    1. The ledger's chain and head. 2. Every stored policy against its digest. 3. Every
+    1. The ledger: every entry, its place, its tree, and every checkpoint kept outside the
+    database, with those that are ``given``. 2. Every stored policy against its digest. 3. Every
     certificate's signature. 4. Every entry of the keystore and every wrapped key. 5. Every seal of
     every record. 6. Every other seal: intake, quarantine, consent documents, batch locations, and
     the references beside identity tags, each against its tag.
 
     Raises:
-        LedgerBrokenError: An entry is not what it was; its number is named.
+        LedgerBrokenError: An entry is not what it was; its place is named.
+        CheckpointContradictedError: The ledger does not begin with what a checkpoint vouches for.
+        NoteInvalidError: A checkpoint is not signed by this installation.
         RootUnavailableError: An entry of the keystore does not open; it is named.
         SealInvalidError: A key or a seal does not open; its place is named.
         UsageError: A certificate's signature does not verify.
     """
-    head, entries = _verify_ledger(custody)
     return Verified(
-        entries=entries,
-        head=head,
+        ledger=_verify_ledger(custody, given),
         policies=_verify_policies(custody),
         certificates=_verify_certificates(custody),
         keys=_open_every_key(custody) if deep else 0,
@@ -61,16 +82,38 @@ def verify_installation(custody: Custody, *, deep: bool = False) -> Verified:
     )
 
 
-def _verify_ledger(custody: Custody) -> tuple[Head, int]:
-    """Check the chain up to the head as it is now; what others append meanwhile follows it."""
+def _verify_ledger(custody: Custody, given: Iterable[Note]) -> VerifiedLedger:
+    """Walk the tree as it is at one moment; what others append meanwhile follows it."""
+    known = list(known_heads(custody, given))
     with transaction(custody.data) as connection:
-        head = tables.read_head(connection)
-        known = takewhile(lambda entry: entry.seq <= head.seq, tables.read_entries(connection))
-        entries = verify_chain(known, head)
-        last = tables.last_entry(connection)
-        if last is not None and last.seq > tables.read_head(connection).seq:
-            raise LedgerBrokenError(last.seq, "stands behind the head")
-    return head, entries
+        tree.read_as_one(connection)
+        head, waiting = tree.tree_head(connection), tree.waiting(connection)
+        walk = walk_tree(tree.read_leaves(connection, head.size), known)
+        _compare_kept(connection, walk, head)
+        if tree.count_entries(connection) != head.size + waiting.entries:
+            raise LedgerBrokenError(head.size, "entries stand outside the tree")
+    return VerifiedLedger(head=head, checkpoints=len(known), waiting=waiting)
+
+
+def _compare_kept(connection: Connection, walk: Walk, head: TreeHead) -> None:
+    """Compare what the database keeps of the tree with the one that its entries make.
+
+    Raises:
+        LedgerBrokenError: They differ.
+    """
+    size = walk.tree.size
+    if size != head.size:
+        raise LedgerBrokenError(size, "missing at the end of the tree")
+    if tree.place_behind(connection, size) is not None:
+        raise LedgerBrokenError(size, "stands behind the tree")
+    if walk.tree.head() != head:
+        raise LedgerBrokenError(size, "the tree's root is not that of the entries")
+    for width, made in walk.tree.kept.items():
+        if tree.kept_heads(connection, width) != dict(enumerate(made)):
+            raise LedgerBrokenError(size, f"kept heads over {width} entries are not the tree's")
+    in_tree = {one: number for one, number in tree.streams_in_tree(connection).items() if number}
+    if in_tree != walk.streams:
+        raise LedgerBrokenError(size, "a stream does not end where the tree says")
 
 
 def _open_every_key(custody: Custody) -> int:

@@ -31,6 +31,7 @@ class What(StrEnum):
     PURGE = "purge"
     KEYS = "keys"
     REKEY = "rekey"
+    LEDGER = "ledger"
 
 
 def bench(
@@ -88,7 +89,7 @@ def _commit() -> str:
 
 
 def _measure(what: What, customers: int, repeat: int) -> "list[Row]":
-    from benchmarks import loads, rows
+    from benchmarks import ledger, loads, rows
     from benchmarks.ground import ground
 
     match what:
@@ -98,6 +99,8 @@ def _measure(what: What, customers: int, repeat: int) -> "list[Row]":
             return rows.all_of(customers, repeat)
         case What.INGEST:
             return loads.loads(customers, repeat)
+        case What.LEDGER:
+            return ledger.ledger(repeat)
         case What.READ | What.PURGE:
             return [row for row in loads.later(repeat) if row.name.startswith(what)]
     with ground() as made:

@@ -35,6 +35,7 @@ from custody.cli import (
     use,
     verify,
     vote,
+    witness,
 )
 from custody.cli.faults import EXIT_INTERRUPTED, report
 from custody.cli.groups import Group
@@ -80,6 +81,7 @@ _GROUPS = (
     certificate.app,
     customer.app,
     keys.app,
+    witness.app,
 )
 for _name, _command in _COMMANDS:
     app.offers(_name)(_command)

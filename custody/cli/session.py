@@ -122,7 +122,7 @@ def announce(custody: "Custody") -> bool:
 def installation(
     settings: "Settings", where: "Running", *, to_look: bool = False
 ) -> Iterator["Custody"]:
-    """Open the installation on servers that are running.
+    """Open the installation on servers that are running; what was done gets a checkpoint.
 
     Args:
         to_look: Nothing is done, only looked at. Then it opens also where the folder's policy is
@@ -142,8 +142,23 @@ def installation(
         note("policy_not_in_order")
     try:
         yield custody
+        if not to_look:
+            vouch(custody)
     finally:
         close_custody(custody)
+
+
+def vouch(custody: "Custody") -> None:
+    """Keep a checkpoint of the ledger, if anything came since the last one.
+
+    Raises:
+        CheckpointContradictedError: The ledger does not extend the last one.
+    """
+    from custody.acts.checkpoints import keep_checkpoint
+
+    kept = keep_checkpoint(custody)
+    if kept is not None and kept.silent:
+        note("witness_silent")
 
 
 def _embedded_api(settings: "Settings") -> str:

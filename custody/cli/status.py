@@ -63,14 +63,14 @@ def _held(custody: "Custody") -> Document:
     from custody.counts import count_codes
     from custody.database.engine import transaction
     from custody.database.holds import holds_on
-    from custody.database.ledger import read_head
     from custody.database.plans import list_plans
+    from custody.database.tree import count_entries
     from custody.identifiers import INSTALLATION, show_id
 
     counts = overview(custody)
     with transaction(custody.data) as connection:
         holds, plans = holds_on(connection), list_plans(connection)
-        head = read_head(connection)
+        entries = count_entries(connection)
     return {
         "installation": show_id(INSTALLATION, custody.installation_id),
         "synthetic": custody.synthetic,
@@ -81,7 +81,7 @@ def _held(custody: "Custody") -> Document:
         "level_raised": counts.level_raised,
         "quarantined": len(list_quarantine(custody)),
         "holds": len(holds),
-        "entries": head.seq,
+        "entries": entries,
         "datasets": dict(counts.datasets),
         "levels": dict(counts.levels),
         "batches": count_codes([one.state] for one in batches_of(custody)),

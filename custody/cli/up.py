@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from custody.cli.output import note, show, wait_until
+from custody.cli.resident import Resident
 from custody.cli.session import announce, installation, load_settings
 from custody.cli.starting import migrate_databases
 from custody.errors import CustodyError, UsageError
@@ -26,7 +27,7 @@ _UP: Final = "up"
 _LOCK: Final = "up.lock"
 _START_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 90.0
-_WATCH_SECONDS: Final = 1.0
+_WATCH_SECONDS: Final = 0.5
 
 
 class NotUpError(CustodyError):
@@ -50,7 +51,9 @@ def up(
 ) -> None:
     """Start everything, deploy the flows, stay until Ctrl-C.
 
-    When a process it started ends by itself, all of it stops, with exit code 1.
+    It also gives the ledger's entries their places and keeps a checkpoint every minute. When a
+    process it started ends by itself, or the ledger contradicts a checkpoint, all of it stops, with
+    exit code 1.
     """
     settings = load_settings()
     if detach:
@@ -93,12 +96,19 @@ def _stay(settings: "Settings", *, no_worker: bool) -> None:
         try:
             show(_address(home, str(where.prefect_api_url)), "is_up")
             sys.stdout.flush()
-            while True:
-                time.sleep(_WATCH_SECONDS)
-                for service in where.services:
-                    service.require_alive()
+            _watch(settings, where)
         finally:
             _pid_file(settings).unlink(missing_ok=True)
+
+
+def _watch(settings: "Settings", where: "Running") -> None:
+    """Keep the ledger's tree up to date for as long as all that was started is alive."""
+    with Resident(settings, where) as resident:
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            for service in where.services:
+                service.require_alive()
+            resident.tick()
 
 
 @contextmanager

@@ -1,12 +1,16 @@
 """``custody verify``: recompute the control record, and compare its runs with Prefect's."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from custody.cli.output import note, show
 from custody.cli.session import opened, opened_with_prefect
-from custody.errors import EXIT_FAULT
+from custody.errors import EXIT_FAULT, UsageError
+
+if TYPE_CHECKING:
+    from custody.note import Note
 
 
 def verify(
@@ -18,21 +22,29 @@ def verify(
         bool,
         typer.Option("--prefect", help="Also compare every run the ledger names with Prefect."),
     ] = False,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Also compare one that was kept."),
+    ] = None,
 ) -> None:
     """Recompute the control record; exit 1 names what is wrong.
 
-    The ledger's chain, the policy versions and the certificates' signatures are checked.
+    Every entry of the ledger, its tree and all checkpoints kept outside the database are checked,
+    the policy versions and the certificates' signatures.
     """
     from custody.acts.verify import verify_installation
 
+    given = [_read_note(path) for path in checkpoint or ()]
     open_it = opened_with_prefect if prefect else opened
     with open_it(to_look=True) as custody:
         note("verifying")
-        verified = verify_installation(custody, deep=deep)
+        verified = verify_installation(custody, deep=deep, given=given)
         document: dict[str, object] = {
             "ok": True,
-            "entries": verified.entries,
-            "head": verified.head.hash.hex(),
+            "entries": verified.ledger.head.size,
+            "head": verified.ledger.head.root.hex(),
+            "checkpoints": verified.ledger.checkpoints,
+            "waiting": verified.ledger.waiting.entries,
             "policies": verified.policies,
             "certificates": verified.certificates,
         }
@@ -50,3 +62,13 @@ def verify(
     show(document, "verified" if document["ok"] else "not_verified")
     if not document["ok"]:
         raise typer.Exit(EXIT_FAULT)
+
+
+def _read_note(path: Path) -> "Note":
+    from custody.note import parse_note
+
+    try:
+        written = path.read_bytes()
+    except OSError:
+        raise UsageError("cannot be read", str(path)) from None
+    return parse_note(written)

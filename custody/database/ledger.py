@@ -7,40 +7,50 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from custody.ledger import Entry, Head
+from custody.ledger import Entry
 
-_APPEND = text("SELECT ledger.append(:event, :body)")
+_APPEND = text("SELECT ledger.append(:event, :body, :parts)")
 _PAGE = text(
-    "SELECT seq, at, event, body, previous, hash FROM ledger.entries"
+    "SELECT seq, stream, number, at, event, body FROM ledger.entries"
     " WHERE seq > :after ORDER BY seq LIMIT :most"
 )
 _LAST = text(
-    "SELECT seq, at, event, body, previous, hash FROM ledger.entries ORDER BY seq DESC LIMIT 1"
+    "SELECT seq, stream, number, at, event, body FROM ledger.entries ORDER BY seq DESC LIMIT 1"
 )
 _LAST_ACT = text(
-    "SELECT seq, at, event, body, previous, hash FROM ledger.entries"
+    "SELECT seq, stream, number, at, event, body FROM ledger.entries"
     " WHERE event NOT LIKE 'run:flow:%' ORDER BY seq DESC LIMIT 1"
 )
 _LAST_OF = text(
     "SELECT event FROM ledger.entries WHERE event = ANY(:events) ORDER BY seq DESC LIMIT 1"
 )
 _OF_EVENTS = text(
-    "SELECT seq, at, event, body, previous, hash FROM ledger.entries"
+    "SELECT seq, stream, number, at, event, body FROM ledger.entries"
     " WHERE event = ANY(:events) ORDER BY seq"
 )
+_OF_SEQ = text("SELECT seq, stream, number, at, event, body FROM ledger.entries WHERE seq = :seq")
+_PARTS = text(
+    "SELECT p.seq, e.body, p.leaves FROM ledger.parts p JOIN ledger.entries e USING (seq)"
+    " WHERE p.seq > :after ORDER BY p.seq LIMIT :most"
+)
 _CLOCK = text("SELECT clock_timestamp()")
-_HEAD = text("SELECT seq, hash FROM ledger.head")
 _RUN_ENTRIES = text(
     "SELECT body::jsonb ->> 'run' AS run_id, body::jsonb #>> '{facts,flow}' AS flow,"
     " body::jsonb #>> '{facts,state}' AS state FROM ledger.entries"
     " WHERE event IN ('run:flow:started', 'run:flow:ended') ORDER BY seq"
 )
 _PAGE_SIZE: Final = 5000
+_PARTS_AT_ONCE: Final = 50
 
 
-def append_entry(connection: Connection, event: str, body: bytes) -> int:
-    """Append an entry as the last statement of a transaction and return its number."""
-    parameters = {"event": event, "body": body.decode()}
+def append_entry(
+    connection: Connection, event: str, body: bytes, parts: bytes | None = None
+) -> int:
+    """Append an entry as the last statement of a transaction and return its number.
+
+    ``parts`` are the leaves of what a bulk act did to single records, in one array.
+    """
+    parameters = {"event": event, "body": body.decode(), "parts": parts}
     return int(connection.execute(_APPEND, parameters).scalar_one())
 
 
@@ -76,6 +86,20 @@ def entries_of(connection: Connection, events: Iterable[str]) -> list[Entry]:
     return [Entry(**row._mapping) for row in rows]
 
 
+def entry_of(connection: Connection, seq: int) -> Entry | None:
+    """Return an entry by its number, None where there is none."""
+    row = connection.execute(_OF_SEQ, {"seq": seq}).one_or_none()
+    return None if row is None else Entry(**row._mapping)
+
+
+def read_parts(connection: Connection) -> Iterator[tuple[int, str, bytes]]:
+    """Yield number, body and leaves of every act on many records, in order, some at a time."""
+    after = 0
+    while rows := connection.execute(_PARTS, {"after": after, "most": _PARTS_AT_ONCE}).all():
+        yield from ((row.seq, row.body, bytes(row.leaves)) for row in rows)
+        after = rows[-1].seq
+
+
 def last_entry(connection: Connection) -> Entry | None:
     """Return the newest entry, None while there is none."""
     row = connection.execute(_LAST).one_or_none()
@@ -92,11 +116,6 @@ def database_time(connection: Connection) -> datetime:
     """Return what the database's clock shows: the one that dates the ledger's entries."""
     shown: datetime = connection.execute(_CLOCK).scalar_one()
     return shown
-
-
-def read_head(connection: Connection) -> Head:
-    """Return the number and hash that the next entry will follow."""
-    return Head(**connection.execute(_HEAD).one()._mapping)
 
 
 def run_entries(connection: Connection) -> list[RunEntry]:

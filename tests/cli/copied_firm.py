@@ -41,6 +41,7 @@ from custody.database.engine import transaction
 from custody.database.records import records_after
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.keys.providers import RootPlace
+from custody.outside.places import in_folders
 from custody.policy.load import load_policy
 from custody.quality import Verdict
 from custody.record import RecordRow, encode_payload
@@ -175,6 +176,7 @@ def founding(server: EmbeddedPostgres, folder: Path) -> Iterator[Copy]:
             keystore=firm.keystore,
             root=RootPlace(key_file=home / "keys" / "root.key"),
             outbox=home / "outbox",
+            outside=in_folders(home / "checkpoints", home / "keys"),
         )
         policy = load_policy(home / "policy")
         create_installation(places, policy, TESTER, lambda: NOW, synthetic=True)

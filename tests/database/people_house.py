@@ -42,10 +42,12 @@ from custody.identifiers import GRANT, random_id, show_id, time_ordered_id
 from custody.keys.person import Cost, PersonKey, create_person_key
 from custody.keys.providers import RootPlace
 from custody.keys.session import SessionKey
+from custody.outside.places import in_folders
+from custody.parts import new_pseudonym
 from custody.people import Person
 from custody.policy.load import load_policy
 from custody.policy.model import Level, Policy
-from custody.record import ALIAS, RecordRow, to_payload
+from custody.record import PSEUDONYM, RecordRow, to_payload
 from custody.suites import AES_256_GCM, Suite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -235,7 +237,7 @@ class House:
         key = custody.keyring.data_keys({(customer, "open"): 1}, self.clock())[customer, "open"]
         dataset = custody.policy.dataset("customers")
         record_id = time_ordered_id(self.clock())
-        payloads: dict[Level, dict[int, str | int]] = {Level.GENERAL: {ALIAS: uuid4().hex[:16]}}
+        payloads: dict[Level, dict[int, str | int]] = {Level.GENERAL: {PSEUDONYM: new_pseudonym()}}
         for name, value in values.items():
             level = (raised or {}).get(name, dataset.field(name).level)
             payloads.setdefault(level, {}).update(to_payload(dataset, {name: value}))
@@ -327,6 +329,7 @@ def build_house(
         keystore=folder / "keystore.json",
         root=RootPlace(key_file=folder / "root.key"),
         outbox=folder / "outbox",
+        outside=in_folders(folder / "checkpoints", folder),
     )
     create_installation(places, policy, SHELL, clock, synthetic=True)
     house = House(

@@ -242,7 +242,7 @@ def test_an_approver_who_left_before_the_grant_counts_no_longer(house: House) ->
     [
         "REVOKE EXECUTE ON FUNCTION ledger.append FROM custody_app",
         "ALTER TABLE ledger.entries RENAME TO elsewhere",
-        "DELETE FROM ledger.head",
+        "DROP SEQUENCE ledger.order_of_entries",
         (
             "ALTER TABLE ledger.entries ADD CONSTRAINT none CHECK (event <> 'grant:records:read')"
             " NOT VALID"

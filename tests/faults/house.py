@@ -37,6 +37,7 @@ from custody.database.batches import Batch
 from custody.database.plans import Certificate, Plan
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.keys.providers import RootPlace
+from custody.outside.places import in_folders
 from custody.policy.load import load_policy
 from custody.policy.model import Policy
 
@@ -75,6 +76,7 @@ class Site:
             keystore=self.folder / "keystore.json",
             root=RootPlace(key_file=self.folder / "root.key"),
             outbox=self.folder / "outbox",
+            outside=in_folders(self.folder / "checkpoints", self.folder),
         )
 
     @contextmanager

@@ -25,6 +25,7 @@ from custody.acts.planning import Scope, plan_destruction
 from custody.acts.verify import verify_installation
 from custody.database import records
 from custody.database.engine import transaction
+from custody.database.ledger import last_entry
 from custody.database.plans import Plan, customers_of_chunk
 from custody.database.quarantine import held_rows
 from custody.demo.rows import CUSTOMER_COLUMNS, Row
@@ -229,3 +230,9 @@ def unsound(custody: Custody, people: int) -> list[str]:
 
 def _count(connection: Connection, query: str) -> int:
     return int(connection.execute(text(query)).scalar_one())
+
+
+def last_seq(connection: Connection) -> int:
+    """Return the number of the newest entry of the ledger, 0 where there is none."""
+    newest = last_entry(connection)
+    return 0 if newest is None else newest.seq

@@ -4,31 +4,54 @@ from pathlib import Path
 
 from house import ROOT
 from own_databases import Databases
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
+from custody.database import tree
 from custody.database.engine import DatabaseError, make_engine, transaction
+from custody.ledger import entry_bytes, walk_tree
 
 MATRIX = ROOT / "docs" / "privileges.txt"
 DENIED = "42501"
-LEDGER = ("ledger.entries", "ledger.head")
+LEDGER = ("ledger.entries", "ledger.streams", "ledger.leaves", "ledger.nodes", "ledger.tree")
 REFUSED = (
-    *(f"UPDATE {table} SET seq = seq" for table in LEDGER),
+    "UPDATE ledger.entries SET body = body",
+    "UPDATE ledger.streams SET in_tree = 0",
+    "UPDATE ledger.leaves SET hash = hash",
+    "UPDATE ledger.nodes SET hash = hash",
+    "UPDATE ledger.tree SET size = 0",
     *(f"DELETE FROM {table}" for table in LEDGER),
     *(f"TRUNCATE {table}" for table in LEDGER),
     *(f"DROP TABLE {table}" for table in LEDGER),
     *(f"ALTER TABLE {table} ADD COLUMN more text" for table in LEDGER),
     *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in LEDGER),
     *(f"LOCK TABLE {table} IN EXCLUSIVE MODE" for table in LEDGER),
-    "SELECT * FROM ledger.head FOR UPDATE",
+    *(f"SELECT * FROM {table} FOR UPDATE" for table in LEDGER),
     (
-        "INSERT INTO ledger.entries (seq, at, event, body, previous, hash)"
-        " VALUES (1, now(), 'a:b', '', '', '')"
+        "INSERT INTO ledger.entries (seq, stream, number, at, event, body)"
+        " VALUES (1, 1, 1, now(), 'a:b', '')"
     ),
-    "INSERT INTO ledger.head (seq, hash) VALUES (0, '')",
+    "INSERT INTO ledger.streams (stream, in_tree) VALUES (1, 0)",
+    "INSERT INTO ledger.leaves (place, seq, hash) VALUES (0, 1, '')",
+    "INSERT INTO ledger.nodes (level, place, hash) VALUES (8, 0, '')",
+    "INSERT INTO ledger.tree (size, perfect) VALUES (0, '{}')",
+    "SELECT nextval('ledger.order_of_entries')",
+    "SELECT setval('ledger.order_of_entries', 1)",
+    "ALTER SEQUENCE ledger.order_of_entries RESTART",
+    "COPY ledger.entries FROM STDIN",
+    "MERGE INTO ledger.tree t USING (SELECT 1) x ON true WHEN MATCHED THEN DELETE",
+    "DROP INDEX ledger.entries_event_seq_idx",
+    "REINDEX TABLE ledger.entries",
+    "CREATE VIEW ledger.another AS SELECT 1",
+    "ALTER SCHEMA ledger RENAME TO elsewhere",
+    "DROP SCHEMA ledger CASCADE",
     "CREATE TABLE ledger.more (a text)",
     "CREATE TABLE custody.more (a text)",
     "CREATE TABLE public.more (a text)",
-    "CREATE TEMPORARY TABLE head (seq bigint, hash bytea)",
+    *(
+        f"CREATE TEMPORARY TABLE {table.partition('.')[2]} (seq bigint, hash bytea)"
+        for table in LEDGER
+    ),
+    "CREATE TEMPORARY SEQUENCE order_of_entries",
     "CREATE SCHEMA more",
     "CREATE EXTENSION pg_stat_statements",
     "CREATE ROLE more",
@@ -39,6 +62,13 @@ REFUSED = (
     ),
     "ALTER FUNCTION ledger.append SET search_path = public",
     "DROP FUNCTION ledger.append",
+    "ALTER FUNCTION ledger.sequence SECURITY INVOKER",
+    "DROP FUNCTION ledger.sequence",
+    (
+        "CREATE OR REPLACE FUNCTION ledger.sequence(most integer) RETURNS integer"
+        " LANGUAGE sql AS 'SELECT 0'"
+    ),
+    "DELETE FROM ledger.entries WHERE seq IN (SELECT ledger.append('a:b', '{}'))",
     (
         "CREATE TRIGGER quiet BEFORE INSERT ON ledger.entries"
         " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
@@ -125,29 +155,88 @@ def test_the_owner_would_not_be(databases: Databases) -> None:
     assert [s for s in mine if refused_with(databases.owner_url, s) == DENIED] == []
 
 
-def test_a_temporary_table_does_not_hijack_the_ledger(databases: Databases) -> None:
-    """Even where somebody was allowed temporary tables, the function looks past them."""
+# What it may do, or is refused for another reason, and how many entries come of it; nothing else.
+HARMLESS = {
+    "SELECT ledger.append('a:b', NULL)": 0,
+    "SELECT ledger.append(NULL, '{}')": 0,
+    "SELECT ledger.append('a:b; DROP TABLE ledger.entries', '{}')": 0,
+    "SELECT ledger.append('a:b', '[]')": 0,
+    "SELECT ledger.append('a:b', 'null')": 0,
+    "SELECT ledger.append('a:b', '{}') FROM generate_series(1, 3)": 3,
+    "SELECT ledger.sequence(-1)": 0,
+    "SELECT ledger.sequence(NULL)": 0,
+    "SELECT ledger.sequence(2147483647)": 0,
+    "SET search_path = pg_temp; SELECT ledger.append('a:b', '{}')": 1,
+    "SET LOCAL standard_conforming_strings = off; SELECT ledger.append('a:b', '{}')": 1,
+    "SET LOCAL bytea_output = escape; SELECT ledger.sequence(10)": 0,
+    "SET LOCAL DateStyle = German; SELECT ledger.append('a:b', '{}')": 1,
+    "SET LOCAL TimeZone = 'Asia/Kathmandu'; SELECT ledger.append('a:b', '{}')": 1,
+    "SET LOCAL lc_numeric = 'C'; SELECT ledger.sequence(10)": 0,
+    "SET LOCAL transaction_isolation = serializable; SELECT ledger.append('a:b', '{}')": 1,
+    "SELECT pg_advisory_lock(1818584167, n) FROM generate_series(0, 40) n": 0,
+    "SELECT pg_advisory_lock(1818584167, 0); SELECT ledger.append('a:b', '{}')": 1,
+    "SELECT pg_terminate_backend(pg_backend_pid())": 0,
+    "DO $$ BEGIN PERFORM ledger.append('a:b', '{}'); RAISE division_by_zero; END $$": 0,
+    "GRANT UPDATE ON ledger.entries TO custody_app": 0,
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA ledger GRANT ALL ON TABLES TO custody_app": 0,
+}
+
+
+def test_what_is_not_refused_is_harmless(databases: Databases) -> None:
+    """What stood in the ledger stands there still, in one tree that verifies."""
+    engine = make_engine(databases.owner_url)
+    assert refused_with(databases.app_url, "SELECT ledger.append('test:entry:made', '{}')") == ""
+    before = _standing(engine)
+    grants = live_grants(databases)
+    for statement, more in HARMLESS.items():
+        refused_with(databases.app_url, statement)
+        after = _standing(engine)
+        assert after[: len(before)] == before, statement
+        assert len(after) == len(before) + more, statement
+        before = after
+    engine.dispose()
+    assert live_grants(databases) == grants
+
+
+def _standing(engine: Engine) -> list[tuple[bytes, bytes]]:
+    """Return every entry with its leaf, after all have their places and the tree was walked."""
+    with transaction(engine) as connection:
+        while tree.sequence(connection):
+            pass
+        head = tree.tree_head(connection)
+        leaves = list(tree.read_leaves(connection, head.size))
+        assert walk_tree(leaves, ()).tree.head() == head
+        assert tree.waiting(connection).entries == 0
+        assert tree.count_entries(connection) == head.size
+    return [(one.hash, entry_bytes(one.entry)) for one in leaves if one.entry]
+
+
+def test_temporary_tables_do_not_hijack_the_ledger(databases: Databases) -> None:
+    """Even where somebody was allowed temporary tables, the functions look past them."""
     engine = make_engine(databases.owner_url)
     with transaction(engine) as connection:
         name = connection.execute(text("SELECT current_database()")).scalar_one()
         connection.execute(text(f"GRANT TEMPORARY ON DATABASE {name} TO custody_app"))
-    engine.dispose()
-    engine = make_engine(databases.app_url)
-    with transaction(engine) as connection:
+    app = make_engine(databases.app_url)
+    with transaction(app) as connection:
+        for table in LEDGER:
+            columns = f"CREATE TEMPORARY TABLE {table.partition('.')[2]} (LIKE {table})"
+            connection.execute(text(columns))
         for statement in (
-            "CREATE TEMPORARY TABLE head (only_one boolean, seq bigint, hash bytea)",
-            (
-                "CREATE TEMPORARY TABLE entries (seq bigint, at timestamptz, event text, body text,"
-                " previous bytea, hash bytea)"
-            ),
-            "INSERT INTO head VALUES (true, 41, '')",
+            "INSERT INTO pg_temp.tree VALUES (true, 41, '{}')",
+            "INSERT INTO pg_temp.streams VALUES (1, 7)",
+            "CREATE TEMPORARY SEQUENCE order_of_entries START 900",
+            ("CREATE FUNCTION pg_temp.sha256(bytea) RETURNS bytea LANGUAGE sql AS 'SELECT $1'"),
             "SET search_path = pg_temp, ledger, custody",
         ):
             connection.execute(text(statement))
         number = connection.execute(text("SELECT ledger.append('test:entry:made', '{}')"))
         assert number.scalar_one() == 1
+        assert connection.execute(text("SELECT ledger.sequence(10)")).scalar_one() == 1
         assert _count(connection, "ledger.entries") == 1
-        assert _count(connection, "pg_temp.entries") == 0
+        assert _count(connection, "pg_temp.entries") == _count(connection, "pg_temp.leaves") == 0
+    app.dispose()
+    assert len(_standing(engine)) == 1
     engine.dispose()
 
 

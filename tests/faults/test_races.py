@@ -16,6 +16,7 @@ from racing import (
     contract,
     contracts_file,
     errors,
+    last_seq,
     miscounted,
     race,
     settle,
@@ -46,7 +47,7 @@ from custody.acts.store import finish_store, store_chunk
 from custody.database import customers as customer_tables
 from custody.database import records
 from custody.database.engine import transaction
-from custody.database.ledger import read_entries, read_head
+from custody.database.ledger import read_entries
 from custody.database.plans import outcome_counts
 from custody.demo.agreements import CARE
 from custody.embedded.postgres import EmbeddedPostgres
@@ -149,7 +150,7 @@ def test_nothing_is_stored_after_its_consent_was_withdrawn(
     withdrawn_first, head_start = 0, HeadStart()
     for index in everybody:
         with transaction(custody.data) as connection:
-            head = read_head(connection).seq
+            head = last_seq(connection)
         withdrawal, store = race(
             index,
             partial(withdraw_consent, custody, TESTER, require_customer(custody, index), CARE),

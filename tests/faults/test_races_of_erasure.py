@@ -16,6 +16,7 @@ from racing import (
     contract,
     contracts_file,
     errors,
+    last_seq,
     miscounted,
     purge_by_customer,
     race,
@@ -36,7 +37,7 @@ from custody.database import records
 from custody.database.due import DueRecord
 from custody.database.engine import transaction
 from custody.database.holds import holds_on
-from custody.database.ledger import read_entries, read_head
+from custody.database.ledger import read_entries
 from custody.database.plans import planned_records
 from custody.errors import RefusedError
 from custody.seal import SealInvalidError
@@ -112,7 +113,7 @@ def races_of_hold_and_purge(
     for index, (customer, (plan_id, chunk)) in enumerate(zip(people, purges, strict=True)):
         with transaction(custody.data) as connection:
             (due,) = planned_records(connection, plan_id, [customer])
-            head = read_head(connection).seq
+            head = last_seq(connection)
         hold, erasure = race(
             index,
             partial(

@@ -39,9 +39,9 @@ def test_nothing_is_found_where_nothing_was_changed(opened: Opened) -> None:
     counts = {name: len(rows_of(opened, kind)) for name, kind in KINDS.items()}
     keystore = len(json.loads(opened.site.places.keystore.read_bytes())["entries"])
     records = {row["id"] for row in rows_of(opened, KINDS["general"])}
+    assert found.ledger.head.size + found.ledger.waiting.entries == entries
     assert found == Verified(
-        entries=entries,
-        head=found.head,
+        ledger=found.ledger,
         policies=1,
         certificates=1,
         keys=keystore + sum(counts[kind] for kind in KINDS if kind.endswith("key")),

@@ -28,7 +28,7 @@ from custody.policy.load import load_policy
 from custody.policy.model import Dataset, Field, FieldType, UnknownNameError
 from custody.randomness import Pool
 from custody.record import (
-    ALIAS,
+    PSEUDONYM,
     Payload,
     PayloadReader,
     decode_compartment,
@@ -151,7 +151,7 @@ def test_a_value_survives_the_payload(type_: FieldType, value: object) -> None:
 
 def test_what_is_not_looked_at_stays_as_the_payload_has_it() -> None:
     reader = PayloadReader(small_customers(), {"birth_on"})
-    payload: Payload = {ALIAS: "ab", 4: "1990-01-02", 13: AT.isoformat(), 14: "2020-03-04"}
+    payload: Payload = {PSEUDONYM: "ab", 4: "1990-01-02", 13: AT.isoformat(), 14: "2020-03-04"}
     assert reader.read(payload) == {
         "birth_on": date(1990, 1, 2),
         "collected_at": AT.isoformat(),
@@ -177,7 +177,7 @@ CODES = [
 
 @pytest.mark.parametrize(("dataset", "field"), CODES, ids=lambda one: one.name)
 def test_a_code_cannot_be_told_by_the_length_of_its_seal(dataset: Dataset, field: Field) -> None:
-    payloads = [{ALIAS: "0" * 16, field.number: code} for code in field.values]
+    payloads = [{PSEUDONYM: "0" * 16, field.number: code} for code in field.values]
     sealed = {len(encode_compartment(dataset, payload)) for payload in payloads}
     assert len(sealed) == 1
     careless = {len(encode_payload(payload)) for payload in payloads}

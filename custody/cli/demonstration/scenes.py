@@ -247,15 +247,16 @@ def purge(house: House, as_of: date) -> dict[str, Any]:
 
 
 def verify_part(house: House) -> dict[str, Any]:
-    """Verify everything: the chain, every key and seal, every run against Prefect."""
+    """Verify everything: the ledger, every key and seal, every run against Prefect."""
     from tasks.history import compare_runs
 
     verified = verify_installation(house.custody, deep=True)
     runs, differences = compare_runs(house.custody)
     return {
         "ok": not differences,
-        "entries": verified.entries,
-        "head": verified.head.hash.hex(),
+        "entries": verified.ledger.head.size,
+        "head": verified.ledger.head.root.hex(),
+        "checkpoints": verified.ledger.checkpoints,
         "keys": verified.keys,
         "records": verified.records,
         "runs": runs,

@@ -1,0 +1,169 @@
+"""The ledger as a Merkle tree, whose writers do not wait for each other.
+
+``append`` writes an entry at the end of a stream that nobody else writes at the moment: the first
+whose advisory lock is free. The lock ends with the transaction, after its commit is seen, so the
+numbers of a stream have no gaps. ``sequence`` gives what is committed its place in the tree, one
+caller at a time; others go on without. Both hold what they changed or added until the act's commit.
+
+The tree keeps the hashes of leaves, the heads of whole tiles of 256 leaves and of 256 tiles, and
+the perfect subtrees of its right edge by level (``perfect[1]`` is a single leaf, NULL where none).
+"""
+
+from alembic import op
+
+from custody.errors import UsageError
+
+revision = "d0007"
+down_revision = "d0006"
+
+_TABLES = """
+DROP SCHEMA ledger CASCADE;
+CREATE SCHEMA ledger;
+CREATE SEQUENCE ledger.order_of_entries;
+CREATE TABLE ledger.entries (
+    seq bigint PRIMARY KEY,
+    stream integer NOT NULL,
+    number bigint NOT NULL,
+    at timestamptz NOT NULL,
+    event text NOT NULL CHECK (event ~ '^[a-z_]+(:[a-z_]+){1,2}$'),
+    body text NOT NULL CHECK (jsonb_typeof(body::jsonb) = 'object'),
+    UNIQUE (stream, number)
+);
+CREATE INDEX ON ledger.entries (event, seq);
+CREATE TABLE ledger.parts (
+    seq bigint PRIMARY KEY,
+    leaves bytea NOT NULL CHECK (octet_length(leaves) > 0 AND octet_length(leaves) % 32 = 0)
+);
+ALTER TABLE ledger.parts ALTER leaves SET STORAGE EXTERNAL, ALTER leaves SET STATISTICS 0;
+CREATE TABLE ledger.streams (
+    stream integer PRIMARY KEY,
+    in_tree bigint NOT NULL
+);
+CREATE TABLE ledger.leaves (
+    place bigint PRIMARY KEY,
+    seq bigint NOT NULL UNIQUE,
+    hash bytea NOT NULL
+);
+CREATE TABLE ledger.nodes (
+    level smallint NOT NULL,
+    place bigint NOT NULL,
+    hash bytea NOT NULL,
+    PRIMARY KEY (level, place)
+);
+CREATE TABLE ledger.tree (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    size bigint NOT NULL,
+    perfect bytea[] NOT NULL
+);
+INSERT INTO ledger.tree (size, perfect) VALUES (0, '{}');
+"""
+
+# pg_temp comes last and every name is qualified: otherwise a temporary table hijacks the function.
+# Advisory locks of class 1818584167 ("ledg"): 0 is the tree's, n that of stream n.
+_SEQUENCE = """
+CREATE FUNCTION ledger.sequence(most integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+DECLARE
+    tree record;
+    entry record;
+    edge bytea[];
+    place bigint;
+    head bytea;
+    level integer;
+    reached bigint[];
+BEGIN
+    IF NOT pg_catalog.pg_try_advisory_xact_lock(1818584167, 0) THEN
+        RETURN 0;
+    END IF;
+    SELECT t.size, t.perfect INTO STRICT tree FROM ledger.tree t FOR UPDATE;
+    place := tree.size;
+    edge := tree.perfect;
+    FOR entry IN
+        SELECT e.* FROM ledger.streams s CROSS JOIN LATERAL (
+            SELECT n.* FROM ledger.entries n WHERE n.stream = s.stream AND n.number > s.in_tree
+            ORDER BY n.number LIMIT most
+        ) e ORDER BY e.seq LIMIT most
+    LOOP
+        head := pg_catalog.sha256('\\x00'::bytea || pg_catalog.convert_to(
+            '{"at":' || (extract(epoch FROM entry.at) * 1000000)::bigint
+            || ',"body":' || entry.body || ',"event":"' || entry.event
+            || '","number":' || entry.number || ',"seq":' || entry.seq
+            || ',"stream":' || entry.stream || ',"v":1}', 'UTF8'));
+        INSERT INTO ledger.leaves (place, seq, hash) VALUES (place, entry.seq, head);
+        reached[entry.stream] := entry.number;
+        level := 0;
+        WHILE (place >> level) & 1 = 1 LOOP
+            head := pg_catalog.sha256('\\x01'::bytea || edge[level + 1] || head);
+            edge[level + 1] := NULL;
+            level := level + 1;
+            IF level % 8 = 0 THEN
+                INSERT INTO ledger.nodes (level, place, hash) VALUES (level, place >> level, head);
+            END IF;
+        END LOOP;
+        edge[level + 1] := head;
+        place := place + 1;
+    END LOOP;
+    IF place > tree.size THEN
+        UPDATE ledger.tree t SET size = place, perfect = edge;
+        UPDATE ledger.streams s SET in_tree = reached[s.stream]
+            WHERE reached[s.stream] IS NOT NULL;
+    END IF;
+    RETURN place - tree.size;
+END $$;
+REVOKE ALL ON FUNCTION ledger.sequence FROM PUBLIC;
+"""
+
+# Of sixteen entries of a stream one gives those that wait their places, so that the tree follows
+# also where no sequencer runs, and a single writer is hardly slower for it.
+_APPEND = """
+CREATE FUNCTION ledger.append(
+    new_event text, new_body text, new_parts bytea DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+DECLARE
+    own integer := 1;
+    last bigint;
+    new_seq bigint;
+BEGIN
+    WHILE NOT pg_catalog.pg_try_advisory_xact_lock(1818584167, own) LOOP
+        own := own + 1;
+    END LOOP;
+    SELECT e.number INTO last FROM ledger.entries e WHERE e.stream = own
+        ORDER BY e.number DESC LIMIT 1;
+    IF last IS NULL THEN
+        last := 0;
+        INSERT INTO ledger.streams (stream, in_tree) VALUES (own, 0);
+    END IF;
+    new_seq := pg_catalog.nextval('ledger.order_of_entries');
+    INSERT INTO ledger.entries (seq, stream, number, at, event, body) VALUES
+        (new_seq, own, last + 1, pg_catalog.clock_timestamp(), new_event, new_body);
+    IF new_parts IS NOT NULL THEN
+        INSERT INTO ledger.parts (seq, leaves) VALUES (new_seq, new_parts);
+    END IF;
+    IF last % 16 = 15 THEN
+        PERFORM ledger.sequence(256);
+    END IF;
+    RETURN new_seq;
+END $$;
+REVOKE ALL ON FUNCTION ledger.append FROM PUBLIC;
+"""
+
+_PRIVILEGES = """
+GRANT USAGE ON SCHEMA ledger TO custody_app;
+GRANT SELECT ON ledger.entries, ledger.parts, ledger.streams, ledger.leaves, ledger.nodes,
+    ledger.tree TO custody_app;
+GRANT EXECUTE ON FUNCTION ledger.append, ledger.sequence TO custody_app;
+"""
+
+
+def upgrade() -> None:
+    """Put the tree in the place of the chain.
+
+    Raises:
+        UsageError: The chain has entries: they cannot be hashed again as what they were.
+    """
+    raw = op.get_bind().connection.cursor()
+    if raw.execute("SELECT FROM ledger.entries LIMIT 1").fetchone() is not None:
+        raise UsageError("the ledger of an earlier version cannot be taken over; begin a new home")
+    for part in (_TABLES, _SEQUENCE, _APPEND, _PRIVILEGES):
+        raw.execute(part)

@@ -1,0 +1,1 @@
+"""What is kept outside the database: checkpoints in files, and witnesses on other hosts."""
