@@ -108,7 +108,7 @@ decision  blocking  H2.4d  record_corrected
 decision  blocking  P47    held record_erased period_not_empty
 decision  blocking  H1.3c  unknown_reference batch_stored source_changed
 fault     blocking  H1.3c  fault usage refused database_failed changed_meanwhile
-fault     blocking  H1.3c  deploy_failed demo_disagrees
+fault     blocking  H1.3c  deploy_failed demo_disagrees run_fenced
 fault     blocking  H2.4a  seal_invalid root_unavailable suite_retired
 fault     blocking  H2.4b  person_key
 fault     blocking  H2.4d  ledger_broken checkpoint_contradicted checkpoint_invalid

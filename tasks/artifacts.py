@@ -8,7 +8,9 @@ from typing import Final
 
 from prefect.artifacts import create_markdown_artifact
 
+from custody.acts.history import record_artifact
 from custody.messages import message
+from tasks.context import actor, custody
 
 _COUNTS: Final = (
     "read",
@@ -29,6 +31,11 @@ _COUNTS: Final = (
     "renewed",
     "seals",
     "amiss",
+    "lost",
+    "adopted",
+    "again",
+    "announced",
+    "left",
 )
 
 
@@ -57,7 +64,9 @@ def publish(
         lines += [_reason_line(code, number) for code, number in sorted(reasons.items())]
     if note:
         lines += ["", note]
-    create_markdown_artifact("\n".join(lines), key=stage, description=f"{stage} {subject}")
+    page = "\n".join(lines)
+    create_markdown_artifact(page, key=stage, description=f"{stage} {subject}")
+    record_artifact(custody(), actor(), stage, page)
 
 
 def _reason_line(code: str, number: int) -> str:

@@ -1,6 +1,10 @@
-"""Each run of each flow leaves its start and its end in the ledger, and can be compared again."""
+"""Each run of each flow leaves its start and its end in the ledger, and can be compared again.
+
+Prefect calls hooks by position or, where the process is gone, by the names of their parameters.
+"""
 
 import time
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,13 +12,17 @@ from prefect import Flow, State
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
+from pydantic import BaseModel
 
 from custody.acts.checkpoints import keep_checkpoint
 from custody.acts.context import Custody
-from custody.acts.history import record_run, runs_in_ledger
+from custody.acts.history import ENDED, STARTED, parameters_digest, record_run, runs_in_ledger
 from custody.database.ledger import RunEntry
+from custody.errors import CustodyError
 from tasks.border import withholding
+from tasks.code import code_version
 from tasks.context import actor_of, custody
+from tasks.leases import begin_beating, stop_beating
 
 RUNNING: Final = "RUNNING"
 ENDING_SECONDS: Final = 3.0
@@ -22,18 +30,36 @@ ENDING_SECONDS: Final = 3.0
 
 @withholding
 def run_started(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
-    """Say in the ledger that a run began, and who is known to have started it.
-
-    Prefect calls hooks by position or, where the run's process is gone, by these very names.
-    """
-    record_run(custody(), actor_of(flow_run), flow.name, "started", RUNNING)
+    """Say in the ledger that a run began, who is known to have started it, and by which code."""
+    begin_beating(custody(), flow_run.id, flow.name)
+    facts = {
+        "code": code_version(),
+        "deployment": str(flow_run.deployment_id or ""),
+        "parameters": _parameters(flow, flow_run),
+    }
+    record_run(custody(), actor_of(flow_run), flow.name, STARTED, RUNNING, facts)
 
 
 @withholding
 def run_ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Say in the ledger how a run ended, and keep a checkpoint of all it did."""
-    record_run(custody(), actor_of(flow_run), flow.name, "ended", state.type.value)
+    facts = {"retries": max(flow_run.run_count - 1, 0)}
+    record_run(custody(), actor_of(flow_run), flow.name, ENDED, state.type.value, facts)
+    stop_beating(custody(), flow_run.id)
     keep_checkpoint(custody())
+
+
+def _parameters(flow: Flow[..., Any], flow_run: FlowRun) -> str:
+    """Return the digest of a run's parameters; of wrong ones none, for they may be anything."""
+    try:
+        taken = flow.validate_parameters(flow_run.parameters)
+    except CustodyError:
+        return ""
+    plain = {
+        name: value.model_dump_json() if isinstance(value, BaseModel) else value
+        for name, value in taken.items()
+    }
+    return parameters_digest(plain)
 
 
 HOOKS: Final = {
@@ -45,24 +71,49 @@ HOOKS: Final = {
 }
 
 
-def compare_runs(custody: Custody) -> tuple[int, list[str]]:
+def compare_runs(custody: Custody, newest: int | None = None) -> tuple[int, list[str]]:
     """Return how many runs the ledger names, and every difference from what Prefect says of them.
+
+    With ``newest`` only that many are compared.
 
     Prefect's history is no evidence by itself: anybody with its API can change it. The ledger is
     what it is compared with.
     """
-    entries, differences = _compare(custody)
+    entries, differences = _compare(custody, newest)
     if differences:  # a run that is just ending says so to Prefect first
         time.sleep(ENDING_SECONDS)
-        entries, differences = _compare(custody)
+        entries, differences = _compare(custody, newest)
     return entries, differences
 
 
-def _compare(custody: Custody) -> tuple[int, list[str]]:
-    entries = runs_in_ledger(custody)
+def _compare(custody: Custody, newest: int | None) -> tuple[int, list[str]]:
+    entries = runs_in_ledger(custody)[-newest if newest else 0 :]
     with get_client(sync_client=True) as client:
         found = [_differs(client, entry) for entry in entries]
     return len(entries), [difference for difference in found if difference]
+
+
+def prune_runs(custody: Custody, days: int, *, dry_run: bool) -> tuple[int, int]:
+    """Remove from Prefect runs that ended so long ago, where the ledger says the same of them.
+
+    Returns:
+        How many went, or would go, and how many old ones stay because Prefect says otherwise.
+    """
+    before = custody.now() - timedelta(days=days)
+    old = [one for one in runs_in_ledger(custody) if one.ended_at and one.ended_at < before]
+    pruned = kept = 0
+    with get_client(sync_client=True) as client:
+        for entry in old:
+            told = _differs(client, entry)
+            if told == _unknown(entry):
+                continue
+            if told:
+                kept += 1
+                continue
+            if not dry_run:
+                client.delete_flow_run(UUID(entry.run_id))
+            pruned += 1
+    return pruned, kept
 
 
 def list_runs(custody: Custody) -> list[dict[str, object]]:
@@ -81,12 +132,16 @@ def list_runs(custody: Custody) -> list[dict[str, object]]:
     ]
 
 
+def _unknown(entry: RunEntry) -> str:
+    return f"run {entry.run_id}: Prefect has no such run"
+
+
 def _differs(client: SyncPrefectClient, entry: RunEntry) -> str:
     """Return how Prefect's run differs from the ledger's, empty where it does not."""
     try:
         run = client.read_flow_run(UUID(entry.run_id))
     except ObjectNotFound:
-        return f"run {entry.run_id}: Prefect has no such run"
+        return _unknown(entry)
     flow = client.read_flow(run.flow_id).name
     state = run.state.type.value if run.state else ""
     if (flow, state) == (entry.flow, entry.state):

@@ -14,6 +14,7 @@ from msgspec import structs
 from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
+from custody.acts.leases import require_lease
 from custody.acts.recording import record
 from custody.acts.sealing import OpenRecord, open_records, seal_payloads
 from custody.database import customers as customer_tables
@@ -39,6 +40,7 @@ def finish_endings(
 
 def _end(custody: Custody, actor: Actor, customers: Sequence[UUID]) -> int:
     with transaction(custody.data) as connection:
+        require_lease(connection, actor)
         keys = endings.keys_ending(connection, customers)
     custody.keyring.retire(keys)
     reached("endings:keys-retired")

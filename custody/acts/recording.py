@@ -1,14 +1,18 @@
 """How an act reaches the ledger: as the last statement of its transaction, or not at all."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
+from custody.acts.leases import require_lease
 from custody.canonical import canonical
 from custody.database.ledger import append_entry
 from custody.parts import Parts
 from custody.steps import reached
+
+OF_RUNS: Final = "run:flow:"
 
 
 def record(
@@ -30,7 +34,12 @@ def record(
         event: ``subject:key:verb``, listed in ``docs/ledger.md``.
         facts: Identifiers, counts, digests and codes; never a customer's data.
         parts: What a bulk act did to single records.
+
+    Raises:
+        RunFencedError: The actor's run was taken for lost: nothing is done in its name any more.
     """
+    if not event.startswith(OF_RUNS):
+        require_lease(connection, actor)
     body = {
         "actor": actor.name,
         "how": actor.how,

@@ -19,6 +19,7 @@ from custody.cli import (
     demo,
     destroy,
     explain,
+    history,
     hold,
     ingest,
     keys,
@@ -82,6 +83,7 @@ _GROUPS = (
     customer.app,
     keys.app,
     witness.app,
+    history.app,
 )
 for _name, _command in _COMMANDS:
     app.offers(_name)(_command)

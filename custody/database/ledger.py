@@ -1,9 +1,10 @@
 """Statements on the ledger: append through its one function, read in order."""
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
@@ -19,7 +20,7 @@ _LAST = text(
 )
 _LAST_ACT = text(
     "SELECT seq, stream, number, at, event, body FROM ledger.entries"
-    " WHERE event NOT LIKE 'run:flow:%' ORDER BY seq DESC LIMIT 1"
+    " WHERE event NOT LIKE 'run:%' ORDER BY seq DESC LIMIT 1"
 )
 _LAST_OF = text(
     "SELECT event FROM ledger.entries WHERE event = ANY(:events) ORDER BY seq DESC LIMIT 1"
@@ -35,9 +36,15 @@ _PARTS = text(
 )
 _CLOCK = text("SELECT clock_timestamp()")
 _RUN_ENTRIES = text(
-    "SELECT body::jsonb ->> 'run' AS run_id, body::jsonb #>> '{facts,flow}' AS flow,"
-    " body::jsonb #>> '{facts,state}' AS state FROM ledger.entries"
+    "SELECT at, event, body FROM ledger.entries"
     " WHERE event IN ('run:flow:started', 'run:flow:ended') ORDER BY seq"
+)
+# The run's start bounds what is read; the newest is the likeliest to be it.
+_ACTS_OF_RUN = text(
+    "WITH began AS (SELECT seq FROM ledger.entries WHERE event = 'run:flow:started'"
+    "  AND body::jsonb ->> 'run' = :run ORDER BY seq DESC LIMIT 1)"
+    " SELECT event, count(*) AS acts FROM ledger.entries"
+    " WHERE seq > (SELECT seq FROM began) AND body::jsonb ->> 'run' = :run GROUP BY event"
 )
 _PAGE_SIZE: Final = 5000
 _PARTS_AT_ONCE: Final = 50
@@ -62,11 +69,23 @@ def last_of(connection: Connection, events: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunEntry:
-    """What the ledger says of a flow run: its flow, and the state it was last seen in."""
+    """What the ledger says of a flow run.
+
+    Attributes:
+        state: The one it was last seen in; ``RUNNING`` while no end is recorded.
+        how: How who started it was established.
+        facts: Of its start and of its end together.
+    """
 
     run_id: str
     flow: str
     state: str
+    how: str
+    actor: str
+    policy: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    facts: Mapping[str, Any]
 
 
 def read_entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
@@ -119,6 +138,28 @@ def database_time(connection: Connection) -> datetime:
 
 
 def run_entries(connection: Connection) -> list[RunEntry]:
-    """Return the last that the ledger says of each flow run it saw begin or end."""
-    rows = (RunEntry(**row._mapping) for row in connection.execute(_RUN_ENTRIES))
-    return list({entry.run_id: entry for entry in rows}.values())
+    """Return what the ledger says of each flow run it saw begin or end, first begun first."""
+    found = dict[str, RunEntry]()
+    for row in connection.execute(_RUN_ENTRIES):
+        body = json.loads(row.body)
+        before = found.get(body["run"])
+        is_end = row.event == "run:flow:ended"
+        facts = {**(before.facts if before else {}), **body["facts"]}
+        found[body["run"]] = RunEntry(
+            run_id=body["run"],
+            flow=facts["flow"],
+            state=facts["state"],
+            how=before.how if before else body["how"],
+            actor=before.actor if before else body["actor"],
+            policy=body["policy"],
+            started_at=(before.started_at if before else None) if is_end else row.at,
+            ended_at=row.at if is_end else None,
+            facts=facts,
+        )
+    return list(found.values())
+
+
+def acts_of_run(connection: Connection, run_id: str) -> dict[str, int]:
+    """Return how many entries of each event a run wrote since it began."""
+    found = connection.execute(_ACTS_OF_RUN, {"run": run_id})
+    return {row.event: row.acts for row in found}

@@ -34,11 +34,12 @@ CUSTODY: Final = str(Path(sys.executable).parent / "custody")
 TESTER: Final = Actor(how="os-user", name="tester")
 CHINOOK_FILE: Final = "Chinook_Sqlite.sqlite"
 STAGES: Final = ("ingest", "store", "use", "transfer", "destroy")
-UPKEEP: Final = ("turn", "close-period", "rekey", "retag")
+UPKEEP: Final = ("turn", "close-period", "rekey", "retag", "reconcile")
 ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 CUSTOMERS: Final = 40
 SEED: Final = 7
 SECONDS: Final = 120.0
+INTERRUPTED: Final = 130
 Document = dict[str, Any]
 
 
@@ -179,6 +180,13 @@ def run_custody(
 @contextmanager
 def standing(home: Path, chinook: Path | None) -> Iterator[Firm]:
     """Found a synthetic firm in a home, run ``custody up`` there, and leave nothing behind."""
+    with founded_firm(home, chinook) as firm, up(firm):
+        yield firm
+
+
+@contextmanager
+def founded_firm(home: Path, chinook: Path | None) -> Iterator[Firm]:
+    """Found a synthetic firm in a home, with its databases running, and leave nothing behind."""
     copy = home / "demo" / CHINOOK_FILE
     environment = clean_environment(home, CUSTODY_CHINOOK_URL=f"sqlite:///{copy}")
     with running(Wanted(home=home, environment=environment)) as where:
@@ -186,8 +194,7 @@ def standing(home: Path, chinook: Path | None) -> Iterator[Firm]:
         if chinook is not None:
             shutil.copyfile(chinook / CHINOOK_FILE, copy)
         firm = Firm(home=home, house=house, legacy=_legacy(home, house), environment=environment)
-        with _up(firm):
-            yield firm
+        yield firm
         house.custody.data.dispose()
     assert wait_until_none_is_left(home, 40) == {}
 
@@ -201,9 +208,9 @@ def _legacy(home: Path, house: House) -> Legacy:
 
 
 @contextmanager
-def _up(firm: Firm) -> Iterator[None]:
-    """Run ``custody up`` for a block; Ctrl-C ends it."""
-    up = subprocess.Popen(
+def up(firm: Firm, ends: int = INTERRUPTED) -> Iterator[None]:
+    """Run ``custody up`` for a block; Ctrl-C ends it, unless it ended in the block otherwise."""
+    process = subprocess.Popen(
         [CUSTODY, "--json", "up"],
         env=dict(firm.environment),
         cwd="/",
@@ -213,12 +220,14 @@ def _up(firm: Firm) -> Iterator[None]:
         start_new_session=True,
     )
     try:
-        firm.address = _first_document(up)
+        firm.address = _first_document(process)
         yield
+        if ends != INTERRUPTED:
+            process.wait(SECONDS)
     finally:
-        up.send_signal(signal.SIGINT)
-        up.communicate(timeout=SECONDS)
-    assert up.returncode == 130
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=SECONDS)
+    assert process.returncode == ends
 
 
 def _first_document(process: "subprocess.Popen[str]") -> Document:

@@ -28,6 +28,7 @@ from wrong_parameters import give_wrong_parameters
 import tasks.destroy
 import tasks.ingest
 import tasks.keys
+import tasks.reconcile
 import tasks.requests
 from config.installation import now, places, policy_folder
 from config.settings import load_settings, wanted
@@ -50,6 +51,7 @@ from custody.quality import engine as quality
 from flows.close_period import close_period
 from flows.destroy import destroy
 from flows.ingest import ingest
+from flows.reconcile import reconcile
 from flows.rekey import rekey
 from flows.retag import retag
 from flows.store import store
@@ -61,7 +63,7 @@ from tasks.context import custody
 KINDS_A_STEP = 4
 ENDINGS = ("KeyboardInterrupt", "GeneratorExit", "CancelledError", "termination", "child process")
 SHELL = Actor(how="os-user", name="tester")
-MODULES = (tasks.ingest, tasks.destroy, tasks.requests, tasks.keys)
+MODULES = (tasks.ingest, tasks.destroy, tasks.requests, tasks.keys, tasks.reconcile)
 TEXT = Marked(number=199).text("客户")
 SOURCES = (
     "legacy_consents",
@@ -319,6 +321,9 @@ def keep_keys(driver: Driver) -> None:
     driver.fail_every_step(rekey, *steps)
     driver.fail_every_step(retag, "renew_tags")
     turned, amiss, tagged = turn(everything=True).keys, rekey().amiss, retag().references
+    steps = ("end_lost_runs", "adopt_ends", "announce_requests", "tell_reconciled")
+    driver.fail_every_step(reconcile, *steps)
+    driver.receipts["reconciled"] = str(reconcile())
     driver.receipts["keys"] = {"turned": turned, "amiss": amiss, "tagged": tagged}
 
 
