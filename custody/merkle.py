@@ -11,7 +11,8 @@ those of RFC 6962 written out.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -155,6 +156,22 @@ def consistency_ranges(old: int, new: int) -> list[Range]:
     if not whole:
         ranges.append((first, end))
     return ranges[::-1]
+
+
+def uncovered_ranges(places: Collection[int], size: int) -> list[Range]:
+    """Return the largest subtrees in which none of some leaves lies, in order.
+
+    Their heads and those leaves alone make the tree's root.
+    """
+    shown, found, waiting = sorted(places), [], [(0, size)]
+    while waiting:
+        first, end = waiting.pop()
+        if bisect_left(shown, first) == bisect_left(shown, end):
+            found.append((first, end))
+        elif end - first > 1:
+            middle = first + _left(end - first)
+            waiting += [(middle, end), (first, middle)]
+    return found if size else []
 
 
 def verify_inclusion(

@@ -23,6 +23,7 @@ from sqlalchemy import text
 from custody.acts.clock import require_steady_clock
 from custody.acts.context import Actor, Custody
 from custody.acts.endings import finish_endings
+from custody.acts.leases import require_lease
 from custody.acts.recording import record
 from custody.acts.subjects import ChangedMeanwhileError
 from custody.database import endings, periods
@@ -88,6 +89,7 @@ def _require_over(custody: Custody, period: str) -> date:
 
 def _begin(custody: Custody, actor: Actor, period: str) -> None:
     with transaction(custody.data) as connection:
+        require_lease(connection, actor)
         require_steady_clock(connection, custody, period)
         state = periods.lock_period(connection, period)
         if state is None:

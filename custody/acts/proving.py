@@ -3,17 +3,20 @@
 A proof shows one entry, or one part of one, and nothing of what stands beside it but hashes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
+
+from sqlalchemy import Connection
 
 from custody.acts.context import Custody
 from custody.acts.sealing import salts_of
 from custody.canonical import parse_canonical
-from custody.database import records, tree
+from custody.database import plans, records, tree
 from custody.database.engine import transaction
 from custody.database.ledger import entry_of, read_parts
 from custody.errors import UsageError
+from custody.identifiers import CUSTOMER, show_id
 from custody.ledger import entry_bytes
 from custody.merkle import (
     TreeHead,
@@ -97,12 +100,34 @@ def prove_parts(custody: Custody, record_id: UUID) -> list[PartProof]:
         salt = salts_of(custody, rows).get(record_id)
         if salt is None:
             raise UsageError("no such record that opens", str(record_id))
-        return [
-            proof
-            for seq, body, array in read_parts(connection)
-            for version in range(1, rows[0].version + 1)
-            if (proof := _own_part(seq, body, array, salt, record_id, version))
-        ]
+        return _prove(connection, salt, {record_id: rows[0].version})
+
+
+def prove_parts_of(custody: Custody, customer_id: UUID) -> list[PartProof]:
+    """Prove all that bulk acts did to a customer's records, also to those that were destroyed.
+
+    Raises:
+        UsageError: Nothing is held of the customer that opens: nobody can prove anything.
+    """
+    with transaction(custody.data) as connection:
+        rows = records.records_of(connection, [customer_id])
+        salts = salts_of(custody, rows)
+        if not salts:
+            raise UsageError("nothing is held of this customer", show_id(CUSTOMER, customer_id))
+        versions = plans.destroyed_of(connection, customer_id)
+        versions |= {row.id: row.version for row in rows}
+        return _prove(connection, next(iter(salts.values())), versions)
+
+
+def _prove(connection: Connection, salt: bytes, versions: Mapping[UUID, int]) -> list[PartProof]:
+    """Return every part of records up to their last versions; all of one person."""
+    return [
+        proof
+        for seq, body, array in read_parts(connection)
+        for record, last in versions.items()
+        for version in range(1, last + 1)
+        if (proof := _own_part(seq, body, array, salt, record, version))
+    ]
 
 
 def _own_part(

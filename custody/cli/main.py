@@ -18,6 +18,7 @@ from custody.cli import (
     customer,
     demo,
     destroy,
+    evidence,
     explain,
     history,
     hold,
@@ -84,6 +85,7 @@ _GROUPS = (
     keys.app,
     witness.app,
     history.app,
+    evidence.app,
 )
 for _name, _command in _COMMANDS:
     app.offers(_name)(_command)

@@ -1,12 +1,12 @@
 """Statements on the ledger: append through its one function, read in order."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from custody.ledger import Entry
 
@@ -33,6 +33,20 @@ _OF_SEQ = text("SELECT seq, stream, number, at, event, body FROM ledger.entries 
 _PARTS = text(
     "SELECT p.seq, e.body, p.leaves FROM ledger.parts p JOIN ledger.entries e USING (seq)"
     " WHERE p.seq > :after ORDER BY p.seq LIMIT :most"
+)
+_ABOUT = text(
+    "SELECT seq FROM ledger.entries WHERE (body::jsonb -> 'facts') @> ANY("
+    " SELECT jsonb_build_object(key, value) FROM jsonb_each(CAST(:named AS jsonb)))"
+)
+_PLACED = text(
+    "SELECT l.place, e.seq, e.stream, e.number, e.at, e.event, e.body FROM ledger.entries e"
+    " JOIN ledger.leaves l USING (seq) WHERE e.at >= :begin AND e.at < :end AND l.place < :size"
+    " AND (CAST(:seqs AS bigint[]) IS NULL OR e.seq = ANY(:seqs)) ORDER BY l.place"
+)
+_PLACED_OF_RUNS = text(
+    "SELECT l.place, e.seq, e.stream, e.number, e.at, e.event, e.body FROM ledger.entries e"
+    " JOIN ledger.leaves l USING (seq) WHERE e.event IN ('run:flow:started', 'run:flow:ended')"
+    " AND e.body::jsonb ->> 'run' = ANY(:runs) AND l.place < :size ORDER BY l.place"
 )
 _CLOCK = text("SELECT clock_timestamp()")
 _RUN_ENTRIES = text(
@@ -117,6 +131,33 @@ def read_parts(connection: Connection) -> Iterator[tuple[int, str, bytes]]:
     while rows := connection.execute(_PARTS, {"after": after, "most": _PARTS_AT_ONCE}).all():
         yield from ((row.seq, row.body, bytes(row.leaves)) for row in rows)
         after = rows[-1].seq
+
+
+def seqs_about(connection: Connection, named: Mapping[str, str]) -> set[int]:
+    """Return the numbers of the entries whose facts name one of these."""
+    found = connection.execute(_ABOUT, {"named": json.dumps(dict(named))})
+    return set(found.scalars())
+
+
+def placed_entries(
+    connection: Connection, seqs: Collection[int] | None, begin: datetime, end: datetime, size: int
+) -> dict[int, Entry]:
+    """Return entries by their places in the first ``size``: these, or all, of some time."""
+    wanted = None if seqs is None else list(seqs)
+    asked = {"seqs": wanted, "begin": begin, "end": end, "size": size}
+    return _by_place(connection.execute(_PLACED, asked))
+
+
+def placed_entries_of_runs(
+    connection: Connection, runs: Collection[str], size: int
+) -> dict[int, Entry]:
+    """Return the starts and ends of runs by their places in the first ``size``."""
+    return _by_place(connection.execute(_PLACED_OF_RUNS, {"runs": list(runs), "size": size}))
+
+
+def _by_place(rows: Iterable[Row[Any]]) -> dict[int, Entry]:
+    named = (dict(row._mapping) for row in rows)
+    return {one.pop("place"): Entry(**one) for one in named}
 
 
 def last_entry(connection: Connection) -> Entry | None:

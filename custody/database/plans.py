@@ -11,6 +11,10 @@ from sqlalchemy import Connection, text
 
 from custody.database.due import DueRecord
 
+_DESTROYED_OF = text(
+    "SELECT record_id, max(version) AS version FROM plan_records WHERE customer_id = :customer"
+    " AND outcome = 'destroyed' GROUP BY record_id"
+)
 _PLAN_COLUMNS = (
     "id, as_of, policy_digest, data_digest, state, summary, request_id, created_at, created_by"
 )
@@ -255,3 +259,9 @@ def find_certificate(connection: Connection, plan_or_certificate: UUID) -> Certi
 def list_certificates(connection: Connection) -> list[Certificate]:
     """Return every certificate, oldest first."""
     return [Certificate(**row._mapping) for row in connection.execute(_CERTIFICATES)]
+
+
+def destroyed_of(connection: Connection, customer_id: UUID) -> dict[UUID, int]:
+    """Return a customer's records that plans have destroyed, with the versions they had."""
+    found = connection.execute(_DESTROYED_OF, {"customer": customer_id})
+    return {row.record_id: row.version for row in found}

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from custody.identifiers import SESSION, STAFF, read_id
 from custody.people import Person
 
 _ENROLMENT: Final = 0x637573_03  # "cus" 3: one enrolment at a time
@@ -26,6 +27,8 @@ _KEY = text(
     "SELECT kid, staff_id, public_key, revoked_at FROM staff_keys"
     " WHERE staff_id = :sub AND kid = :kid FOR SHARE"
 )
+_ANY_KEY = text("SELECT public_key FROM staff_keys WHERE staff_id = :id AND kid = :kid")
+_ANY_SESSION_KEY = text("SELECT public_key FROM sessions WHERE staff_id = :id AND id = :session")
 _OWNER = text("SELECT staff_id FROM staff_keys WHERE kid = :kid AND revoked_at IS NULL")
 _KEYS = text("SELECT staff_id, kid FROM staff_keys WHERE revoked_at IS NULL")
 _ENROLLED_THEMSELVES = text("SELECT count(*) FROM staff_keys WHERE enrolled_by IS NULL")
@@ -206,3 +209,19 @@ def add_vote_failure(connection: Connection, staff_id: UUID, at: datetime, code:
 def clear_vote_failures(connection: Connection, staff_id: UUID, at: datetime) -> int:
     """Clear a person's failed votes, which end the lock but stay on record."""
     return connection.execute(_CLEAR_FAILURES, {"staff": staff_id, "at": at}).rowcount
+
+
+def any_public_key(connection: Connection, sub: str, kid: str) -> bytes | None:
+    """Return the public key that a statement names, a person's or a session's, also an ended one.
+
+    Args:
+        sub: Who signed, ``staff_…``.
+        kid: The key's id, or ``ses_…``.
+    """
+    person = read_id(STAFF, sub)
+    if kid.startswith(f"{SESSION}_"):
+        asked = {"id": person, "session": read_id(SESSION, kid)}
+        found = connection.execute(_ANY_SESSION_KEY, asked).scalar_one_or_none()
+    else:
+        found = connection.execute(_ANY_KEY, {"id": person, "kid": kid}).scalar_one_or_none()
+    return None if found is None else bytes(found)

@@ -7,7 +7,7 @@ each on their way to the end: more than 200 points altogether.
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +16,11 @@ import pytest
 from fingerprint import fingerprint
 from house import Site, copied, founded
 from sqlalchemy import Connection
-from story import Act, chapters, write_files
+from story import Act, chapters, remembered, write_files
 
 from custody.database import batches as tables
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.quality import check
-from custody.quality.engine import Outcome
 from custody.steps import observed_by
 
 SEED = 20261123
@@ -54,20 +53,6 @@ class Told:
     before: list[Site] = field(default_factory=list)
     steps: list[list[str]] = field(default_factory=list)
     after: list[Mapping[str, object]] = field(default_factory=list)
-
-
-def remembered(
-    run: Callable[..., tuple[Outcome, ...]],
-) -> Callable[..., tuple[Outcome, ...]]:
-    """Let Great Expectations judge each chunk once: the same chunks come hundreds of times."""
-    known: dict[str, tuple[Outcome, ...]] = {}
-
-    def run_once(*asked: object) -> tuple[Outcome, ...]:
-        if repr(asked) not in known:
-            known[repr(asked)] = run(*asked)
-        return known[repr(asked)]
-
-    return run_once
 
 
 def tell(site: Site, acts: Sequence[tuple[str, Act]]) -> tuple[list[str], dict[str, object]]:
