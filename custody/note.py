@@ -16,6 +16,7 @@ text that custody signs (each begins with a name and a zero byte) can be taken f
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -140,28 +141,33 @@ def cosign(note: Note, name: str, private: Ed25519PrivateKey, at: datetime) -> s
     return _line(key, seconds.to_bytes(_TIME_BYTES) + signature)
 
 
-def require_signed(note: Note, key: VerifierKey) -> None:
-    """Check that a key has signed a note.
+def require_signed(note: Note, key: VerifierKey) -> str:
+    """Check that a key has signed a note, and return the line with which it did.
 
     Raises:
         NoteInvalidError: It has not.
     """
-    _verify(key, _signature_of(note, key), note.text.encode())
+    for line, signature in _signatures_of(note, key):
+        if _is_good(key, signature, note.text.encode()):
+            return line
+    raise NoteInvalidError("not signed by the key", key.name)
 
 
 def cosigned_at(note: Note, key: VerifierKey) -> datetime:
-    """Return when a witness says that it saw a note.
+    """Return when a witness says that it saw a note; the last time, where it says so often.
 
     Raises:
         NoteInvalidError: It says no such thing.
     """
-    whole = _signature_of(note, key)
-    seconds = int.from_bytes(whole[:_TIME_BYTES])
-    _verify(key, whole[_TIME_BYTES:], _cosigned(seconds, note.text))
+    times = []
+    for _, whole in _signatures_of(note, key):
+        seconds = int.from_bytes(whole[:_TIME_BYTES])
+        if _is_good(key, whole[_TIME_BYTES:], _cosigned(seconds, note.text)):
+            times.append(seconds)
     try:
-        return datetime.fromtimestamp(seconds, UTC)
+        return datetime.fromtimestamp(max(times), UTC)
     except (OverflowError, ValueError, OSError):
-        raise NoteInvalidError("a cosignature of no time") from None
+        raise NoteInvalidError("not cosigned by the key", key.name) from None
 
 
 def _cosigned(seconds: int, text: str) -> bytes:
@@ -172,21 +178,24 @@ def _line(key: VerifierKey, signature: bytes) -> str:
     return f"— {key.name} {b64encode(key.key_id + signature).decode()}"
 
 
-def _signature_of(note: Note, key: VerifierKey) -> bytes:
-    """Return what the first line of a key holds behind the key's id."""
+def _signatures_of(note: Note, key: VerifierKey) -> Iterator[tuple[str, bytes]]:
+    """Yield each line that names a key, with what it holds behind the key's id.
+
+    Anybody can add such a line to a note, so one that is not the key's says nothing.
+    """
     for line in note.lines:
         _, name, encoded = line.split(" ")
         whole = from_base64(encoded)
         if name == key.name and whole[:_ID_BYTES] == key.key_id:
-            return whole[_ID_BYTES:]
-    raise NoteInvalidError("not signed by the key", key.name)
+            yield line, whole[_ID_BYTES:]
 
 
-def _verify(key: VerifierKey, signature: bytes, signed: bytes) -> None:
+def _is_good(key: VerifierKey, signature: bytes, signed: bytes) -> bool:
     try:
         Ed25519PublicKey.from_public_bytes(key.public).verify(signature, signed)
     except InvalidSignature:
-        raise NoteInvalidError("the signature does not verify", key.name) from None
+        return False
+    return True
 
 
 def from_base64(shown: str) -> bytes:

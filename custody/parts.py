@@ -5,7 +5,7 @@ A bulk act is one entry of the ledger. What it did to each record is a leaf of a
 so that a place says nothing.
 
     part    = {"record":"<32 hexadecimal digits>","version":n}
-    opening = SHA-256("custody/part/v1\0" ‖ salt, 16 bytes ‖ act, 16 bytes)
+    opening = SHA-256("custody/part/v1\0" ‖ salt, 16 bytes ‖ act, 16 bytes ‖ record, 16 bytes)
     leaf    = SHA-256(0x00 ‖ opening ‖ part)
 
 ``act`` is random and stands in the entry. ``salt`` is random, of one customer, and lies sealed in
@@ -39,7 +39,7 @@ class Parts:
 
     def add(self, salt: bytes, record: UUID, version: int) -> None:
         """Add what is done to a record."""
-        self._leaves.append(part_leaf(opening_of(salt, self.act), record, version))
+        self._leaves.append(part_leaf(opening_of(salt, self.act, record), record, version))
 
     def array(self) -> bytes | None:
         """Return the leaves as they are kept, None where there are none."""
@@ -54,9 +54,9 @@ class Parts:
         return {"parts": said}
 
 
-def opening_of(salt: bytes, act: bytes) -> bytes:
-    """Return what lets somebody check the parts of a customer in one act."""
-    return sha256(_OPENING + salt + act).digest()
+def opening_of(salt: bytes, act: bytes, record: UUID) -> bytes:
+    """Return what lets somebody check the part of one record in one act."""
+    return sha256(_OPENING + salt + act + record.bytes).digest()
 
 
 def part_leaf(opening: bytes, record: UUID, version: int) -> bytes:

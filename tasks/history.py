@@ -4,7 +4,7 @@ Prefect calls hooks by position or, where the process is gone, by the names of t
 """
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,9 +14,16 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel
 
-from custody.acts.checkpoints import keep_checkpoint
-from custody.acts.context import Custody
-from custody.acts.history import ENDED, STARTED, parameters_digest, record_run, runs_in_ledger
+from custody.acts.checkpoints import keep_checkpoint, require_extended
+from custody.acts.context import Actor, Custody
+from custody.acts.history import (
+    begin_run,
+    end_run,
+    parameters_digest,
+    pruned_before,
+    record_prune,
+    runs_in_ledger,
+)
 from custody.database.ledger import RunEntry
 from custody.errors import CustodyError
 from tasks.border import withholding
@@ -24,28 +31,36 @@ from tasks.code import code_version
 from tasks.context import actor_of, custody
 from tasks.leases import begin_beating, stop_beating
 
-RUNNING: Final = "RUNNING"
 ENDING_SECONDS: Final = 3.0
 
 
 @withholding
-def run_started(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
-    """Say in the ledger that a run began, who is known to have started it, and by which code."""
-    begin_beating(custody(), flow_run.id, flow.name)
+def begin(flow: Flow[..., Any], flow_run: FlowRun) -> None:
+    """Say in the ledger that a run begins, who is known to have started it, and by which code.
+
+    It is part of the flow, not a hook: Prefect goes on when a hook fails, and a run that the ledger
+    does not know of, or on a ledger that was cut, is to do nothing.
+
+    Raises:
+        CheckpointContradictedError: The ledger is not the one that was signed.
+        RunFencedError: The run was taken for lost before.
+    """
+    require_extended(custody())
     facts = {
         "code": code_version(),
         "deployment": str(flow_run.deployment_id or ""),
         "parameters": _parameters(flow, flow_run),
     }
-    record_run(custody(), actor_of(flow_run), flow.name, STARTED, RUNNING, facts)
+    begin_run(custody(), actor_of(flow_run), flow.name, facts)
+    begin_beating(custody(), flow_run.id)
 
 
 @withholding
 def run_ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Say in the ledger how a run ended, and keep a checkpoint of all it did."""
+    stop_beating(flow_run.id)
     facts = {"retries": max(flow_run.run_count - 1, 0)}
-    record_run(custody(), actor_of(flow_run), flow.name, ENDED, state.type.value, facts)
-    stop_beating(custody(), flow_run.id)
+    end_run(custody(), actor_of(flow_run), flow.name, state.type.value, facts)
     keep_checkpoint(custody())
 
 
@@ -63,7 +78,6 @@ def _parameters(flow: Flow[..., Any], flow_run: FlowRun) -> str:
 
 
 HOOKS: Final = {
-    "on_running": [run_started],
     "on_completion": [run_ended],
     "on_failure": [run_ended],
     "on_crashed": [run_ended],
@@ -88,32 +102,39 @@ def compare_runs(custody: Custody, newest: int | None = None) -> tuple[int, list
 
 def _compare(custody: Custody, newest: int | None) -> tuple[int, list[str]]:
     entries = runs_in_ledger(custody)[-newest if newest else 0 :]
+    pruned = pruned_before(custody)
     with get_client(sync_client=True) as client:
-        found = [_differs(client, entry) for entry in entries]
-    return len(entries), [difference for difference in found if difference]
+        told = [(entry, _differs(client, entry)) for entry in entries]
+    return len(entries), [
+        difference
+        for entry, difference in told
+        if difference and not (difference == _unknown(entry) and _ended_before(entry, pruned))
+    ]
 
 
-def prune_runs(custody: Custody, days: int, *, dry_run: bool) -> tuple[int, int]:
+def _ended_before(entry: RunEntry, before: datetime | None) -> bool:
+    return before is not None and entry.ended_at is not None and entry.ended_at < before
+
+
+def prune_runs(custody: Custody, actor: Actor, days: int, *, dry_run: bool) -> tuple[int, int]:
     """Remove from Prefect runs that ended so long ago, where the ledger says the same of them.
+
+    The ledger says first that they go.
 
     Returns:
         How many went, or would go, and how many old ones stay because Prefect says otherwise.
     """
     before = custody.now() - timedelta(days=days)
-    old = [one for one in runs_in_ledger(custody) if one.ended_at and one.ended_at < before]
-    pruned = kept = 0
+    old = [one for one in runs_in_ledger(custody) if _ended_before(one, before)]
     with get_client(sync_client=True) as client:
-        for entry in old:
-            told = _differs(client, entry)
-            if told == _unknown(entry):
-                continue
-            if told:
-                kept += 1
-                continue
-            if not dry_run:
-                client.delete_flow_run(UUID(entry.run_id))
-            pruned += 1
-    return pruned, kept
+        told = {one.run_id: (one, _differs(client, one)) for one in old}
+        going = [run_id for run_id, (_, difference) in told.items() if not difference]
+        kept = [one for one, said in told.values() if said and said != _unknown(one)]
+        if going and not dry_run:
+            record_prune(custody, actor, before, going)
+            for run_id in going:
+                client.delete_flow_run(UUID(run_id))
+    return len(going), len(kept)
 
 
 def list_runs(custody: Custody) -> list[dict[str, object]]:

@@ -4,31 +4,23 @@ import threading
 from uuid import UUID
 
 from custody.acts.context import Custody
-from custody.acts.leases import BEAT_SECONDS, begin_lease, renew_lease
-from custody.database.engine import DatabaseError, transaction
-from custody.database.leases import end_lease
+from custody.acts.leases import BEAT_SECONDS, renew_lease
+from custody.database.engine import DatabaseError
 
 _beating: dict[UUID, threading.Event] = {}
 
 
-def begin_beating(custody: Custody, run_id: UUID, flow: str) -> None:
-    """Begin the lease of a run of this process.
-
-    Raises:
-        RunFencedError: The run was taken for lost before.
-    """
-    begin_lease(custody, run_id, flow)
+def begin_beating(custody: Custody, run_id: UUID) -> None:
+    """Renew the lease of a run of this process from now on."""
     over = _beating[run_id] = threading.Event()
     threading.Thread(target=_beat, args=(custody, run_id, over), daemon=True).start()
 
 
-def stop_beating(custody: Custody, run_id: UUID) -> None:
-    """End the lease of a run, which may have been another process's."""
+def stop_beating(run_id: UUID) -> None:
+    """Renew it no more, if it is this process that did."""
     over = _beating.pop(run_id, None)
     if over is not None:
         over.set()
-    with transaction(custody.data) as connection:
-        end_lease(connection, run_id)
 
 
 def _beat(custody: Custody, run_id: UUID, over: threading.Event) -> None:

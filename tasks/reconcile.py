@@ -25,16 +25,15 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
-from custody.acts.context import Actor
-from custody.acts.history import ENDED, record_run, runs_in_ledger
-from custody.acts.leases import SILENT_SECONDS, fence_silent_runs
-from custody.database.engine import transaction
-from custody.database.leases import end_lease, runs_with_lease
+from custody.acts.context import Actor, Established
+from custody.acts.history import RUNNING, end_run, runs_in_ledger
+from custody.acts.leases import SILENT_SECONDS, fence_silent_runs, fence_unbegun_runs
+from custody.database.ledger import RunEntry
 from tasks.artifacts import publish
 from tasks.border import step
-from tasks.context import actor_of, custody
+from tasks.context import custody
 from tasks.events import announce
-from tasks.history import RUNNING, compare_runs
+from tasks.history import compare_runs
 
 _TAG: Final = "custody"  # of every deployment of ours
 _AGAIN: Final = "again:"
@@ -70,7 +69,7 @@ class Reconciled:
 def end_lost_runs() -> list[str]:
     """Fence runs whose process fell silent, call them crashed, and return them."""
     with get_client(sync_client=True) as client:
-        lost = set(fence_silent_runs(custody())) | set(_never_begun(client))
+        lost = set(fence_silent_runs(custody())) | _never_begun(client)
         for run_id in lost:
             run = _find(client, run_id)
             if run is not None and not _is_over(run):
@@ -82,19 +81,19 @@ def end_lost_runs() -> list[str]:
 def adopt_ends(lost: list[str]) -> int:
     """Record the ends that the ledger does not know, and return how many there were."""
     known = {entry.run_id: entry for entry in runs_in_ledger(custody())}
-    open_ended = [entry for entry in known.values() if entry.state == RUNNING]
     adopted = 0
     with get_client(sync_client=True) as client:
-        for entry in open_ended:
-            run = _find(client, UUID(entry.run_id))
-            state = _end_of(run, is_lost=entry.run_id in lost)
+        waiting = {one.run_id for one in known.values() if one.state == RUNNING} | set(lost)
+        found = {run_id: _find(client, UUID(run_id)) for run_id in waiting}
+        found |= {
+            str(run.id): run
+            for run in _runs(client, tuple(TERMINAL_STATES))
+            if str(run.id) not in known
+        }
+        for run_id, run in found.items():
+            state = _end_of(run, is_lost=run_id in lost)
             if state:
-                _adopt(entry.run_id, entry.flow, state, run)
-                adopted += 1
-        for run in _runs(client, tuple(TERMINAL_STATES)):
-            state = "" if str(run.id) in known else _end_of(run, is_lost=False)
-            if state:
-                _adopt(str(run.id), client.read_flow(run.flow_id).name, state, run)
+                _adopt(client, run_id, known.get(run_id), run, state)
                 adopted += 1
     return adopted
 
@@ -137,13 +136,12 @@ def tell_reconciled(lost: int, adopted: int, again: int, announced: int) -> Reco
     return done
 
 
-def _never_begun(client: SyncPrefectClient) -> Iterable[UUID]:
-    """Return runs that Prefect has at work for long, and whose process never said a word."""
+def _never_begun(client: SyncPrefectClient) -> set[UUID]:
+    """Fence runs that Prefect has at work for long and that never said a word; return them."""
     before = datetime.now(UTC) - timedelta(seconds=2 * SILENT_SECONDS)
     runs = [run for run in _runs(client, _BEGUN) if _since(run) < before]
-    with transaction(custody().data) as connection:
-        begun = runs_with_lease(connection, [run.id for run in runs])
-    return [run.id for run in runs if run.id not in begun]
+    flows = {run.id: client.read_flow(run.flow_id).name for run in runs}
+    return fence_unbegun_runs(custody(), flows)
 
 
 def _runs(client: SyncPrefectClient, states: tuple[StateType, ...]) -> list[FlowRun]:
@@ -182,12 +180,19 @@ def _end_of(run: FlowRun | None, *, is_lost: bool) -> str:
     return StateType.CRASHED.value if is_lost else ""
 
 
-def _adopt(run_id: str, flow: str, state: str, run: FlowRun | None) -> None:
-    """Record the end of a run in its place."""
-    who = actor_of(run) if run is not None else Actor(how="unidentified", run_id=run_id)
-    record_run(custody(), who, flow, ENDED, state, {"adopted": 1})
-    with transaction(custody().data) as connection:
-        end_lease(connection, UUID(run_id))
+def _adopt(
+    client: SyncPrefectClient,
+    run_id: str,
+    begun: RunEntry | None,
+    run: FlowRun | None,
+    state: str,
+) -> None:
+    """Record the end of a run in its place; who started it stands in its start, or is not known."""
+    who = Actor(how="unidentified", run_id=run_id)
+    if begun is not None:
+        who = Actor(how=cast("Established", begun.how), name=begun.actor, run_id=run_id)
+    flow = begun.flow if begun else client.read_flow(run.flow_id).name if run else ""
+    end_run(custody(), who, flow, state, {"adopted": 1})
 
 
 def _times(tags: Iterable[str]) -> int:

@@ -7,14 +7,16 @@ are judged by the server, against the same descriptions, before it creates them.
 """
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from inspect import signature
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from prefect import Flow
+from prefect.context import FlowRunContext
 from pydantic import TypeAdapter, ValidationError
 
 from custody.errors import UsageError
-from tasks.history import HOOKS
+from tasks.history import HOOKS, begin
 from tasks.interruption import require_uninterrupted
 from tasks.naming import named_after
 
@@ -63,9 +65,18 @@ def stage(name: str, *, about: tuple[str, ...]) -> Callable[[Callable[_P, _R]], 
     """
 
     def made(function: Callable[_P, _R]) -> Stage[_P, _R]:
-        return Stage(
-            function, name=name, flow_run_name=named_after(*about), persist_result=False, **HOOKS
+        @wraps(function)
+        def begun(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            context = FlowRunContext.get()
+            if context is None or context.flow_run is None:
+                raise RuntimeError("a flow of custody's runs as a flow only")
+            begin(flow, context.flow_run)
+            return function(*args, **kwargs)
+
+        flow = Stage(
+            begun, name=name, flow_run_name=named_after(*about), persist_result=False, **HOOKS
         )
+        return flow
 
     return made
 

@@ -4,8 +4,8 @@ No checkpoint is signed that does not extend the last one: whoever rewrote or cu
 an older database in its place, would otherwise have it vouched for by the next command.
 """
 
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ from custody.checkpoint import (
 )
 from custody.database import tree
 from custody.database.engine import transaction
+from custody.ledger import LedgerBrokenError
 from custody.merkle import (
     ProofInvalidError,
     TreeHead,
@@ -36,6 +37,7 @@ from custody.note import (
     require_signed,
     sign_note,
 )
+from custody.outside.witness import NotCosignedError
 from custody.outside.witness_client import WitnessPlace, WitnessUnreachableError
 from custody.steps import reached
 
@@ -43,6 +45,8 @@ FILES: Final = "the files"
 WITNESS: Final = "the witness"
 GIVEN: Final = "one that was given"
 _TRIES: Final = 3
+_PATIENCE_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.02
 _EMPTY: Final = TreeHead(size=0, root=merkle_root(()))
 
 
@@ -66,18 +70,34 @@ def log_key(custody: Custody) -> VerifierKey:
     return VerifierKey(name=name, kind=SIGNATURE, public=custody.keyring.verify_key_bytes())
 
 
-def bring_up_to_date(custody: Custody) -> int:
-    """Give all committed entries their places in the tree, and return how many there were.
+def bring_up_to_date(custody: Custody) -> None:
+    """Give all entries that are committed now their places in the tree.
 
-    Where somebody else is at it, what is left is theirs.
+    Somebody else who is at it is waited for.
+
+    Raises:
+        LedgerBrokenError: Entries have been without a place for long: somebody holds the tree.
     """
-    placed = 0
-    while True:
+    with transaction(custody.data) as connection:
+        last = tree.last_waiting(connection)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while last is not None:
         with transaction(custody.data) as connection:
-            more = tree.sequence(connection)
-        placed += more
-        if not more:
-            return placed
+            tree.sequence(connection)
+            last = None if tree.place_of(connection, last) is not None else last
+        if last is not None and time.monotonic() > deadline:
+            _require_moving(custody)
+            return
+        time.sleep(0 if last is None else _PAUSE_SECONDS)
+
+
+def _require_moving(custody: Custody) -> None:
+    """Check that no entry has waited for its place for long."""
+    with transaction(custody.data) as connection:
+        waiting = tree.waiting(connection)
+        head = tree.tree_head(connection)
+    if waiting.seconds > tree.LONGEST_WAIT_SECONDS:
+        raise LedgerBrokenError(head.size, "entries are kept from their places in the tree")
 
 
 def keep_checkpoint(custody: Custody) -> Kept | None:
@@ -112,37 +132,74 @@ def known_heads(custody: Custody, given: Iterable[Note] = ()) -> Iterator[KnownH
 
     Raises:
         NoteInvalidError: One is not signed by this installation's key, or not by the witness's.
+        CheckpointContradictedError: The witness knows less than it cosigned.
         WitnessUnreachableError: A witness is configured and does not answer.
     """
-    key = log_key(custody)
+    key, witness = log_key(custody), custody.outside.witness
+    cosigned = 0
     for note in custody.outside.journal.read():
-        yield KnownHead(head=_verified(note, key), where=FILES)
-    if custody.outside.witness is not None:
-        seen = custody.outside.witness.last(key.name)
+        head = _verified(note, key)
+        if witness is not None and _is_cosigned(note, witness):
+            cosigned = max(cosigned, head.size)
+        yield KnownHead(head=head, where=FILES)
+    if witness is not None:
+        seen = witness.last(key.name)
+        head = _EMPTY if seen is None else _verified(seen, key)
+        if head.size < cosigned:
+            raise CheckpointContradictedError(cosigned, WITNESS)
         if seen is not None:
-            yield KnownHead(head=_verified(seen, key), where=WITNESS)
+            yield KnownHead(head=head, where=WITNESS)
     for note in given:
         yield KnownHead(head=_verified(note, key), where=GIVEN)
 
 
+def require_extended(custody: Custody) -> None:
+    """Check that the tree begins with that of the last checkpoint, before anything is done.
+
+    Raises:
+        CheckpointContradictedError: It does not: it was cut or rewritten, or an older database
+            stands in its place.
+    """
+    _, last = _last(custody)
+    with transaction(custody.data) as connection:
+        head = tree.tree_head(connection)
+    _require_extended(custody, last, head)
+
+
+def _last(custody: Custody) -> tuple[Note | None, TreeHead]:
+    """Return the last checkpoint that is kept: the larger one of journal and keystore's folder."""
+    key = log_key(custody)
+    found: tuple[Note | None, TreeHead] = (None, _EMPTY)
+    for note in (custody.outside.journal.read_last(), custody.outside.journal.read_newest()):
+        head = _EMPTY if note is None else _verified(note, key)
+        if note is not None and (found[0] is None or head.size > found[1].size):
+            found = note, head
+    return found
+
+
 def _keep(custody: Custody, head: TreeHead) -> Kept | None:
-    note = custody.outside.journal.read_last()
-    last = _EMPTY if note is None else _verified(note, log_key(custody))
+    note, last = _last(custody)
     _require_extended(custody, last, head)
     witness = custody.outside.witness
     seen = last.size if note and witness and _is_cosigned(note, witness) else 0
     if last.size == head.size and (witness is None or seen == head.size):
         return None
     signed = _signed(custody, head)
-    cosigned = None
+    cosigned, refused = None, None
     if witness is not None:
-        with suppress(WitnessUnreachableError):  # it is told so: ``silent``
-            prove = partial(_prove, custody, new=head.size)
+        prove = partial(_prove, custody, new=head.size)
+        try:
             cosigned = witness.cosigned(signed, head, prove, seen)
+        except WitnessUnreachableError:  # it is told so: ``silent``
+            cosigned = None
+        except NotCosignedError as error:  # raised once the checkpoint is kept
+            refused = error
     reached("checkpoint:signed")
     if last.size < head.size or cosigned is not None:
         custody.outside.journal.add(cosigned or signed)
     reached("checkpoint:kept")
+    if refused is not None:
+        raise refused
     silent = witness is not None and cosigned is None
     return Kept(head=head, witnessed=cosigned is not None, silent=silent)
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from custody.acts.checkpoints import keep_checkpoint, log_key
 from custody.acts.context import Actor, Custody
-from custody.acts.proving import PartProof, prove_parts_of
+from custody.acts.proving import PartProof, alias_of_customer, prove_parts_of
 from custody.acts.recording import record
 from custody.checkpoint import read_checkpoint
 from custody.database import installation, plans, staff, tree
@@ -74,10 +74,13 @@ def export_evidence(custody: Custody, actor: Actor, scope: Scope, path: Path) ->
     if path.exists():
         raise UsageError("there is such a file already", path.name)
     seqs, parts, certificates = _about(custody, scope.about)
+    said = scope.to_plain()
+    if scope.about.startswith(f"{CUSTOMER}_"):  # whose identifier has no place in the ledger
+        said["about"] = f"person {alias_of_customer(custody, read_id(CUSTOMER, scope.about))}"
     with transaction(custody.data) as connection:
-        record(connection, custody, actor, "evidence:package:exported", {"scope": scope.to_plain()})
+        record(connection, custody, actor, "evidence:package:exported", {"scope": said})
     keep_checkpoint(custody)
-    evidence = _gather(custody, scope, seqs, parts, certificates)
+    evidence = _gather(custody, scope, said, seqs, parts, certificates)
     digest = write_evidence(path, evidence, custody.keyring.signing_key())
     return EvidenceReceipt(
         entries=len(evidence.entries),
@@ -124,6 +127,7 @@ def _about_certificate(
 def _gather(
     custody: Custody,
     scope: Scope,
+    said: Mapping[str, str],
     seqs: set[int] | None,
     parts: Sequence[PartProof],
     certificates: Mapping[str, Mapping[str, str]],
@@ -135,6 +139,8 @@ def _gather(
     begin, end = _instants(custody, scope)
     with transaction(custody.data) as connection:
         tree.read_as_one(connection)
+        if any((tree.place_of(connection, one) or 0) >= size for one in seqs or ()):
+            raise UsageError("the ledger is being written to at this moment; try again")
         entries = tables.placed_entries(connection, seqs, begin, end, size)
         runs = {json.loads(one.body)["run"] for one in entries.values()} - {""}
         entries |= tables.placed_entries_of_runs(connection, runs, size)
@@ -150,7 +156,7 @@ def _gather(
     return Evidence(
         installation=show_id(INSTALLATION, custody.installation_id),
         log_key=log_key(custody),
-        scope=scope.to_plain(),
+        scope=said,
         checkpoint=note,
         entries=entries,
         heads=heads,
@@ -181,15 +187,19 @@ def _written(part: PartProof, place: int) -> dict[str, object]:
     }
 
 
-def _people(connection: Connection, entries: Iterable[Entry]) -> dict[str, str]:
-    """Return the public keys behind every signed statement of these entries."""
-    found = {}
-    for entry in entries:
-        token = json.loads(entry.body)["facts"].get("token")
-        if token:
-            payload = str(token).partition(".")[0]
-            said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-            key = staff.any_public_key(connection, said["sub"], said["kid"])
-            if key is not None:
-                found[f"{said['sub']} {said['kid']}"] = key.hex()
+def _people(connection: Connection, entries: Iterable[Entry]) -> dict[str, dict[str, str]]:
+    """Return the keys behind signed statements, a session's with what vouched for it."""
+    found: dict[str, dict[str, str]] = {}
+    waiting = [json.loads(one.body)["facts"].get("token") for one in entries]
+    while waiting:
+        token = waiting.pop()
+        if not token:
+            continue
+        payload = str(token).partition(".")[0]
+        said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        name = f"{said['sub']} {said['kid']}"
+        if name not in found:
+            public, session = staff.any_public_key(connection, said["sub"], said["kid"])
+            found[name] = {"public": public.hex(), "session": session}
+            waiting.append(session)
     return found

@@ -6,6 +6,7 @@ every act of a run looks at that in its own transaction, where it reaches the le
 fence passes the run by, for its lease is locked, or the act finds the fence and does not happen.
 """
 
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -34,15 +35,13 @@ class RunFencedError(CustodyError):
         return f"the run was taken for lost: {self.run_id}"
 
 
-def begin_lease(custody: Custody, run_id: UUID, flow: str) -> None:
+def begin_lease(connection: Connection, run_id: UUID, flow: str) -> None:
     """Begin the lease of a run whose process is this one.
 
     Raises:
         RunFencedError: The run was taken for lost before.
     """
-    with transaction(custody.data) as connection:
-        may_go_on = leases.begin_lease(connection, run_id, flow)
-    if not may_go_on:
+    if not leases.begin_lease(connection, run_id, flow):
         raise RunFencedError(str(run_id))
 
 
@@ -53,12 +52,12 @@ def renew_lease(custody: Custody, run_id: UUID) -> bool:
 
 
 def require_lease(connection: Connection, actor: Actor) -> None:
-    """Check, in an act's transaction, that the actor's run was not taken for lost.
+    """Check, in an act's transaction, that the actor's run has its lease still.
 
     Raises:
-        RunFencedError: It was.
+        RunFencedError: It was taken for lost, or never had one.
     """
-    if actor.run_id and leases.is_fenced(connection, UUID(actor.run_id)):
+    if actor.run_id and not leases.is_held(connection, UUID(actor.run_id)):
         raise RunFencedError(actor.run_id)
 
 
@@ -67,3 +66,14 @@ def fence_silent_runs(custody: Custody, seconds: float = SILENT_SECONDS) -> dict
     with transaction(custody.data) as connection:
         leases.fence_silent(connection, seconds)
         return leases.fenced_runs(connection)
+
+
+def fence_unbegun_runs(custody: Custody, runs: Mapping[UUID, str]) -> set[UUID]:
+    """Fence runs that never began a lease, so that they begin none; return which these are.
+
+    Args:
+        runs: Runs that Prefect has at work, with their flows.
+    """
+    with transaction(custody.data) as connection:
+        unknown = set(runs) - leases.runs_with_lease(connection, list(runs))
+        return {one for one in unknown if leases.fence_unbegun(connection, one, runs[one])}

@@ -3,14 +3,15 @@
 A proof shows one entry, or one part of one, and nothing of what stands beside it but hashes.
 """
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from custody.acts.context import Custody
-from custody.acts.sealing import salts_of
+from custody.acts.sealing import open_records, salts_of
 from custody.canonical import parse_canonical
 from custody.database import plans, records, tree
 from custody.database.engine import transaction
@@ -119,32 +120,46 @@ def prove_parts_of(custody: Custody, customer_id: UUID) -> list[PartProof]:
         return _prove(connection, next(iter(salts.values())), versions)
 
 
+def alias_of_customer(custody: Custody, customer_id: UUID) -> str:
+    """Return the name by which the ledger counts a customer.
+
+    Raises:
+        UsageError: Nothing is held of the customer.
+    """
+    with transaction(custody.data) as connection:
+        rows = records.records_of(connection, [customer_id])
+    for one in open_records(custody, rows[:1]):
+        return one.alias
+    raise UsageError("nothing is held of this customer", show_id(CUSTOMER, customer_id))
+
+
 def _prove(connection: Connection, salt: bytes, versions: Mapping[UUID, int]) -> list[PartProof]:
     """Return every part of records up to their last versions; all of one person."""
+    wanted = [(record, one) for record, last in versions.items() for one in range(1, last + 1)]
     return [
         proof
         for seq, body, array in read_parts(connection)
-        for record, last in versions.items()
-        for version in range(1, last + 1)
-        if (proof := _own_part(seq, body, array, salt, record, version))
+        for proof in _own_parts(seq, body, split_leaves(array), salt, wanted)
     ]
 
 
-def _own_part(
-    seq: int, body: str, array: bytes, salt: bytes, record: UUID, version: int
-) -> PartProof | None:
+def _own_parts(
+    seq: int, body: str, leaves: Sequence[bytes], salt: bytes, wanted: Sequence[tuple[UUID, int]]
+) -> Iterator[PartProof]:
+    """Yield the parts of an act that are of one of these records; its leaves are sorted."""
     named = parse_canonical(body.encode())["facts"]["parts"]
-    opening, leaves = opening_of(salt, bytes.fromhex(named["act"])), split_leaves(array)
-    own = part_leaf(opening, record, version)
-    if own not in leaves:
-        return None
-    index = leaves.index(own)
-    return PartProof(
-        seq=seq,
-        record=record,
-        version=version,
-        opening=opening,
-        index=index,
-        head=TreeHead(size=named["count"], root=bytes.fromhex(named["root"])),
-        path=[root_of_leaves(leaves[f:e]) for f, e in inclusion_ranges(index, len(leaves))],
-    )
+    act, head = bytes.fromhex(named["act"]), bytes.fromhex(named["root"])
+    for record, version in wanted:
+        opening = opening_of(salt, act, record)
+        own = part_leaf(opening, record, version)
+        index = bisect_left(leaves, own)
+        if leaves[index : index + 1] == [own]:
+            yield PartProof(
+                seq=seq,
+                record=record,
+                version=version,
+                opening=opening,
+                index=index,
+                head=TreeHead(size=named["count"], root=head),
+                path=[root_of_leaves(leaves[f:e]) for f, e in inclusion_ranges(index, len(leaves))],
+            )

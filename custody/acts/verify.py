@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from custody.acts.certify import verify_certificate
-from custody.acts.checkpoints import known_heads
+from custody.acts.checkpoints import bring_up_to_date, known_heads
 from custody.acts.context import Custody
 from custody.acts.references import check_references
 from custody.acts.sealed_places import open_every_place
@@ -84,12 +84,15 @@ def verify_installation(
 
 def _verify_ledger(custody: Custody, given: Iterable[Note]) -> VerifiedLedger:
     """Walk the tree as it is at one moment; what others append meanwhile follows it."""
+    bring_up_to_date(custody)
     known = list(known_heads(custody, given))
     with transaction(custody.data) as connection:
         tree.read_as_one(connection)
         head, waiting = tree.tree_head(connection), tree.waiting(connection)
         walk = walk_tree(tree.read_leaves(connection, head.size), known)
         _compare_kept(connection, walk, head)
+        if waiting.seconds > tree.LONGEST_WAIT_SECONDS:
+            raise LedgerBrokenError(head.size, "entries are kept from their places in the tree")
         if tree.count_entries(connection) != head.size + waiting.entries:
             raise LedgerBrokenError(head.size, "entries stand outside the tree")
     return VerifiedLedger(head=head, checkpoints=len(known), waiting=waiting)

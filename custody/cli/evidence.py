@@ -62,9 +62,17 @@ def verify(
     key: Annotated[str, typer.Option(help="The log key as you know it.")] = "",
     witness: Annotated[str, typer.Option(help="The witness's key as you know it.")] = "",
 ) -> None:
-    """Check a package as anybody can, by the verifier that goes with it, in its own process."""
+    """Check a package as anybody can, by the verifier that goes with it, in its own process.
+
+    Without --key this installation's own is taken; where there is none, --key is needed.
+    """
+    if not key:
+        from custody.acts.checkpoints import log_key
+
+        with opened(to_look=True) as custody:
+            key = str(log_key(custody))
     program = str(files("custody.evidence") / "verify.py")
-    given = [*(("--key", key) if key else ()), *(("--witness", witness) if witness else ())]
+    given = ["--key", key, *(("--witness", witness) if witness else ())]
     done = subprocess.run(  # noqa: S603 - our own verifier
         [sys.executable, "-I", program, str(package), *given],
         check=False,

@@ -7,7 +7,7 @@ import typer
 
 from custody.cli.groups import Group
 from custody.cli.output import show
-from custody.cli.session import opened, opened_with_prefect
+from custody.cli.session import opened, opened_with_prefect, os_user
 from custody.errors import Reason, RefusedError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def prune(
             raise RefusedError("history", (reason,))
         from tasks.history import prune_runs
 
-        pruned, kept = prune_runs(custody, older_than, dry_run=dry_run)
+        pruned, kept = prune_runs(custody, os_user(), older_than, dry_run=dry_run)
     document: Document = {"pruned": pruned, "kept": kept, "dry_run": dry_run}
     show(document, "would_prune" if dry_run else "pruned")
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 from custody.cli.output import note
 from custody.cli.session import installation, vouch
-from custody.database.engine import DatabaseError
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -21,8 +20,8 @@ _OPEN_SECONDS: Final = 5.0
 class Resident:
     """Keeps the ledger's tree and its checkpoints up to date while ``custody up`` runs.
 
-    A database that is away for a while is waited for. A ledger that contradicts its checkpoints is
-    not: nothing may go on as if it were in order.
+    A database that is away for a while is waited for. One that refuses, or a ledger that
+    contradicts its checkpoints, is not: nothing may go on as if all were in order.
     """
 
     def __init__(self, settings: "Settings", where: "Running") -> None:
@@ -44,7 +43,10 @@ class Resident:
         trace: TracebackType | None,
     ) -> None:
         """Close the installation, with a last checkpoint unless something went wrong."""
-        self._open.__exit__(kind, error, trace)
+        if kind is not None and issubclass(kind, KeyboardInterrupt):  # how it ends in good order
+            self._open.close()
+        else:
+            self._open.__exit__(kind, error, trace)
 
     def tick(self) -> None:
         """Do what is due; to be called twice a second.
@@ -53,9 +55,13 @@ class Resident:
             CheckpointContradictedError: The ledger, or the witness, contradicts a checkpoint.
             LedgerBrokenError: What the database keeps of the tree has holes.
         """
+        from custody.database.engine import DatabaseError
+
         try:
             self._tick()
-        except DatabaseError:
+        except DatabaseError as error:
+            if not error.is_connection:
+                raise
             if not self._is_away:
                 note("database_away")
             self._is_away = True

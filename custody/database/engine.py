@@ -21,6 +21,8 @@ _OPTIONS: Final = (
     " -c plan_cache_mode=force_custom_plan"
 )
 _CONNECT_SECONDS: Final = 10
+_CONNECTION: Final = "connection"
+_AWAY: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
 _LOCK_TIMEOUT: Final = "55P03"
 _SERIALIZATION: Final = frozenset({"40001", "40P01"})
 
@@ -38,6 +40,11 @@ class DatabaseError(CustodyError):
     def is_deadlock(self) -> bool:
         """Whether the same unit of work may succeed when it is begun again."""
         return self.sqlstate in _SERIALIZATION
+
+    @property
+    def is_connection(self) -> bool:
+        """Whether the server was not to be reached, or let nobody in for the moment."""
+        return self.sqlstate == _CONNECTION or self.sqlstate[:2] == "08" or self.sqlstate in _AWAY
 
     @property
     def is_lock_timeout(self) -> bool:
@@ -80,6 +87,6 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def _without_values(error: BaseException | None) -> DatabaseError:
-    sqlstate = getattr(error, "sqlstate", None) or "connection"
+    sqlstate = getattr(error, "sqlstate", None) or _CONNECTION
     diagnosis = getattr(error, "diag", None)
     return DatabaseError(sqlstate, getattr(diagnosis, "constraint_name", None) or "")

@@ -25,7 +25,13 @@ _FENCED = text(
     "SELECT run_id, flow FROM run_leases WHERE fenced_at IS NOT NULL AND ended_at IS NULL"
     " ORDER BY began_at"
 )
-_IS_FENCED = text("SELECT fenced_at IS NOT NULL FROM run_leases WHERE run_id = :run_id FOR SHARE")
+_FENCE_UNBEGUN = text(
+    "INSERT INTO run_leases (run_id, flow, fenced_at) VALUES (:run_id, :flow, clock_timestamp())"
+    " ON CONFLICT (run_id) DO NOTHING"
+)
+_IS_HELD = text(
+    "SELECT fenced_at IS NULL AND ended_at IS NULL FROM run_leases WHERE run_id = :run_id FOR SHARE"
+)
 _KNOWN = text("SELECT run_id FROM run_leases WHERE run_id = ANY(:run_ids)")
 
 
@@ -54,9 +60,14 @@ def fenced_runs(connection: Connection) -> dict[UUID, str]:
     return {row.run_id: row.flow for row in connection.execute(_FENCED)}
 
 
-def is_fenced(connection: Connection, run_id: UUID) -> bool:
-    """Return whether a run lost its lease, and keep that from changing until the commit."""
-    return bool(connection.execute(_IS_FENCED, {"run_id": run_id}).scalar_one_or_none())
+def fence_unbegun(connection: Connection, run_id: UUID, flow: str) -> bool:
+    """Keep a run that has no lease from beginning one, and return whether it had none."""
+    return connection.execute(_FENCE_UNBEGUN, {"run_id": run_id, "flow": flow}).rowcount == 1
+
+
+def is_held(connection: Connection, run_id: UUID) -> bool:
+    """Return whether a run has its lease, and keep that from changing until the commit."""
+    return bool(connection.execute(_IS_HELD, {"run_id": run_id}).scalar_one_or_none())
 
 
 def runs_with_lease(connection: Connection, run_ids: list[UUID]) -> set[UUID]:

@@ -28,7 +28,9 @@ _KEY = text(
     " WHERE staff_id = :sub AND kid = :kid FOR SHARE"
 )
 _ANY_KEY = text("SELECT public_key FROM staff_keys WHERE staff_id = :id AND kid = :kid")
-_ANY_SESSION_KEY = text("SELECT public_key FROM sessions WHERE staff_id = :id AND id = :session")
+_ANY_SESSION_KEY = text(
+    "SELECT public_key, statement FROM sessions WHERE staff_id = :id AND id = :session"
+)
 _OWNER = text("SELECT staff_id FROM staff_keys WHERE kid = :kid AND revoked_at IS NULL")
 _KEYS = text("SELECT staff_id, kid FROM staff_keys WHERE revoked_at IS NULL")
 _ENROLLED_THEMSELVES = text("SELECT count(*) FROM staff_keys WHERE enrolled_by IS NULL")
@@ -211,17 +213,21 @@ def clear_vote_failures(connection: Connection, staff_id: UUID, at: datetime) ->
     return connection.execute(_CLEAR_FAILURES, {"staff": staff_id, "at": at}).rowcount
 
 
-def any_public_key(connection: Connection, sub: str, kid: str) -> bytes | None:
-    """Return the public key that a statement names, a person's or a session's, also an ended one.
+def any_public_key(connection: Connection, sub: str, kid: str) -> tuple[bytes, str]:
+    """Return the public key that a statement names, also one that is revoked or ended.
 
     Args:
         sub: Who signed, ``staff_…``.
         kid: The key's id, or ``ses_…``.
+
+    Returns:
+        The key, and the statement that vouched for it where it is a session's. Both are empty where
+        there is no such key.
     """
     person = read_id(STAFF, sub)
     if kid.startswith(f"{SESSION}_"):
         asked = {"id": person, "session": read_id(SESSION, kid)}
-        found = connection.execute(_ANY_SESSION_KEY, asked).scalar_one_or_none()
-    else:
-        found = connection.execute(_ANY_KEY, {"id": person, "kid": kid}).scalar_one_or_none()
-    return None if found is None else bytes(found)
+        row = connection.execute(_ANY_SESSION_KEY, asked).one_or_none()
+        return (b"", "") if row is None else (bytes(row.public_key), row.statement)
+    found = connection.execute(_ANY_KEY, {"id": person, "kid": kid}).scalar_one_or_none()
+    return (b"" if found is None else bytes(found)), ""

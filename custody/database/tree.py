@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, Row, text
@@ -14,11 +13,13 @@ _AS_ONE = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 _SEQUENCE = text("SELECT ledger.sequence(:most)")
 _TREE = text("SELECT size, perfect FROM ledger.tree")
 _LEAVES = text(
-    "SELECT l.place, l.hash, p.leaves, e.seq, e.stream, e.number, e.at, e.event, e.body"
+    "SELECT l.place, l.hash, p.seq IS NOT NULL AS has_parts,"
+    " e.seq, e.stream, e.number, e.at, e.event, e.body"
     " FROM ledger.leaves l LEFT JOIN ledger.entries e ON e.seq = l.seq"
     " LEFT JOIN ledger.parts p ON p.seq = l.seq"
     " WHERE l.place >= :first AND l.place < :end ORDER BY l.place"
 )
+_PARTS = text("SELECT leaves FROM ledger.parts WHERE seq = :seq")
 _HASHES = text(
     "SELECT place, hash FROM ledger.leaves WHERE place >= :first AND place < :end ORDER BY place"
 )
@@ -31,10 +32,16 @@ _STREAMS = text("SELECT stream, in_tree FROM ledger.streams")
 _BEHIND = text("SELECT min(place) FROM ledger.leaves WHERE place >= :size")
 _ENTRIES = text("SELECT count(*) FROM ledger.entries")
 _WAITING = text(
-    "SELECT count(*) AS entries, min(e.at) AS since FROM ledger.streams s"
-    " JOIN ledger.entries e ON e.stream = s.stream AND e.number > s.in_tree"
+    "SELECT count(*) AS entries, coalesce(extract(epoch FROM clock_timestamp() - min(e.at)), 0)"
+    " AS seconds FROM ledger.streams s JOIN ledger.entries e ON e.stream = s.stream"
+    " AND e.number > s.in_tree"
+)
+_LAST_WAITING = text(
+    "SELECT max(e.seq) FROM ledger.streams s CROSS JOIN LATERAL (SELECT n.seq FROM ledger.entries n"
+    " WHERE n.stream = s.stream AND n.number > s.in_tree ORDER BY n.number DESC LIMIT 1) e"
 )
 _SEQUENCED: Final = 1000
+LONGEST_WAIT_SECONDS: Final = 60.0
 _PAGE: Final = 5000
 _HIGHEST: Final = 56
 _EVERYTHING: Final = 2**62
@@ -42,10 +49,10 @@ _EVERYTHING: Final = 2**62
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """How many entries are committed and not in the tree yet, and when the oldest was written."""
+    """How many entries are committed and not in the tree yet, and how old the oldest is."""
 
     entries: int
-    since: datetime | None
+    seconds: float
 
 
 def sequence(connection: Connection, most: int = _SEQUENCED) -> int:
@@ -72,7 +79,8 @@ def read_leaves(connection: Connection, end: int, first: int = 0) -> Iterator[Le
     """Yield the leaves of the places from ``first`` to before ``end``, each with its entry."""
     for begin in range(first, end, _PAGE):
         page = {"first": begin, "end": min(begin + _PAGE, end)}
-        yield from map(_leaf, connection.execute(_LEAVES, page))
+        for row in connection.execute(_LEAVES, page).all():
+            yield _leaf(connection, row)
 
 
 def roots_of(connection: Connection, ranges: Iterable[Range]) -> list[bytes]:
@@ -116,17 +124,24 @@ def count_entries(connection: Connection) -> int:
 
 
 def waiting(connection: Connection) -> Waiting:
-    """Return how many entries have no place in the tree yet, and since when."""
-    return Waiting(**connection.execute(_WAITING).one()._mapping)
+    """Return how many entries have no place in the tree yet, and for how long."""
+    row = connection.execute(_WAITING).one()
+    return Waiting(entries=row.entries, seconds=float(row.seconds))
 
 
-def _leaf(row: Row[tuple[object, ...]]) -> Leaf:
-    place, hashed, parts, seq, stream, number, at, event, body = row
+def last_waiting(connection: Connection) -> int | None:
+    """Return the number of the newest entry without a place, None where each has one."""
+    found: int | None = connection.execute(_LAST_WAITING).scalar_one()
+    return found
+
+
+def _leaf(connection: Connection, row: Row[tuple[object, ...]]) -> Leaf:
+    place, hashed, has_parts, seq, stream, number, at, event, body = row
     entry = None
     if seq is not None:
         entry = Entry(seq=seq, stream=stream, number=number, at=at, event=event, body=body)
-    kept = b"" if parts is None else bytes(parts)
-    return Leaf(place=place, hash=bytes(hashed), entry=entry, parts=kept)
+    kept = connection.execute(_PARTS, {"seq": seq}).scalar_one() if has_parts else b""
+    return Leaf(place=place, hash=bytes(hashed), entry=entry, parts=bytes(kept))
 
 
 def _perfect_head(connection: Connection, first: int, end: int) -> bytes:

@@ -56,7 +56,7 @@ class Evidence:
     parts: Sequence[Mapping[str, object]] = ()
     policies: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     certificates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    people: Mapping[str, str] = field(default_factory=dict)
+    people: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     runs: Sequence[Mapping[str, object]] = ()
 
 
@@ -92,12 +92,13 @@ def _texts(evidence: Evidence) -> dict[str, str]:
         {"entry": entry_bytes(entry).decode(), "place": place}
         for place, entry in sorted(evidence.entries.items())
     ]
+    people = {name: dict(key) for name, key in evidence.people.items()}
     found = {
         "checkpoint.note": str(evidence.checkpoint),
         "entries.jsonl": _lines(entries),
         "tree.json": _json({"heads": heads}),
         "parts.jsonl": _lines(evidence.parts),
-        "keys.json": _json({"log": str(evidence.log_key), "people": dict(evidence.people)}),
+        "keys.json": _json({"log": str(evidence.log_key), "people": people}),
         "runs.json": _json(list(evidence.runs)),
     }
     found |= {f"policies/{name}.json": _json(dict(one)) for name, one in evidence.policies.items()}

@@ -9,9 +9,9 @@ called wrongly. The steps, each repeated below:
    (``--key``): without it the package is only shown to agree with itself.
 3. The entries shown, with the hashes that stand for all others, make the tree of the checkpoint.
 4. Parts shown of bulk acts lie under the roots that their entries name.
-5. Policies have the digests that entries name; certificates are signed; pages of the UI that are
-   there have the digests that entries name.
-6. What people signed was signed by the keys they are given with.
+5. Policies have the digests that entries name; certificates are signed.
+6. What people signed was signed by the keys whose ids it names, for this installation; a session's
+   key was vouched for by the key of its person.
 7. A witness cosigned the checkpoint (``--witness``).
 """
 
@@ -34,6 +34,7 @@ MOST_BYTES = 1 << 30
 HASH = 32
 SIGNED, COSIGNED = 1, 4  # kinds of keys
 LINE_PARTS = 3
+KID_DIGITS = 32
 
 Json = Any
 Files = dict[str, bytes]
@@ -81,7 +82,7 @@ def verify(path: str, key: str | None = None, witness: str | None = None) -> dic
     verify_tree(files, entries, size, root)  # 3
     parts = verify_parts(files, entries)  # 4
     policies, certificates = verify_documents(files, entries, public)  # 5
-    signed = verify_tokens(files, entries)  # 6
+    signed = verify_tokens(files, entries, manifest["installation"])  # 6
     return {
         "VALID": "yes" if key else "with itself; compare the key below with yours",
         "installation": manifest["installation"],
@@ -183,7 +184,7 @@ def read_checkpoint(
 def read_entries(files: Files) -> Entries:
     """Return the entries shown by their places: the bytes that are hashed, and what they say."""
     entries = {}
-    for number, line in enumerate(text_of(files, "entries.jsonl").splitlines(), 1):
+    for number, line in enumerate(lines_of(text_of(files, "entries.jsonl")), 1):
         where = f"entries.jsonl, line {number}"
         shown = parse(line, where)
         try:
@@ -233,7 +234,7 @@ def head_of(
 def verify_parts(files: Files, entries: Entries) -> int:
     """Check each part against the entry whose act it is of; return how many there are."""
     count = 0
-    for number, line in enumerate(files.get("parts.jsonl", b"").decode().splitlines(), 1):
+    for number, line in enumerate(lines_of(text_of(files, "parts.jsonl")), 1):
         where = f"parts.jsonl, line {number}"
         part = parse(line, where)
         try:
@@ -292,25 +293,40 @@ def verify_documents(files: Files, entries: Entries, public: bytes) -> tuple[int
     return len(policies), certificates
 
 
-def verify_tokens(files: Files, entries: Entries) -> int:
+def verify_tokens(files: Files, entries: Entries, installation: str) -> int:
     """Check every signed statement by the key it names; return how many there are."""
     keys = read_json(files, "keys.json")["people"]
     count = 0
     for place, (_, said) in entries.items():
         token = said["body"]["facts"].get("token", "")
-        if not token:
-            continue
-        where = f"entries.jsonl, place {place}: what was signed"
-        payload, _, signature = token.partition(".")
-        text = unpadded(payload, where)
-        statement = parse(text, where)
-        public = keys.get(f"{statement.get('sub')} {statement.get('kid')}")
-        if public is None:
-            raise InvalidError(f"{where}: its key is missing")
-        domain = f"custody/{statement.get('typ')}/v1".encode() + b"\0"
-        check(bytes.fromhex(public), unpadded(signature, where), domain + text, where)
-        count += 1
+        if token:
+            where = f"entries.jsonl, place {place}: what was signed"
+            require_statement(token, keys, installation, where)
+            count += 1
     return count
+
+
+def require_statement(token: str, keys: Json, installation: str, where: str) -> Json:
+    """Return what was signed, once it was signed by the key it names, for this installation."""
+    payload, _, signature = token.partition(".")
+    text = unpadded(payload, where)
+    statement = parse(text, where)
+    known = keys.get(f"{statement['sub']} {statement['kid']}")
+    if known is None:
+        raise InvalidError(f"{where}: its key is missing")
+    if statement["aud"] != installation:
+        raise InvalidError(f"{where}: for another installation")
+    public = bytes.fromhex(known["public"])
+    if known.get("session"):
+        vouched = require_statement(known["session"], keys, installation, where)
+        mine = (vouched["typ"], vouched["sub"], unpadded(vouched["key"], where))
+        if mine != ("session", statement["sub"], public):
+            raise InvalidError(f"{where}: nobody vouched for the key of the session")
+    elif hashlib.sha256(b"custody/kid/v1\0" + public).hexdigest()[:KID_DIGITS] != statement["kid"]:
+        raise InvalidError(f"{where}: not the key of that id")
+    domain = f"custody/{statement['typ']}/v1".encode() + b"\0"
+    check(public, unpadded(signature, where), domain + text, where)
+    return statement
 
 
 def read_key(shown: str) -> tuple[str, int, bytes]:
@@ -357,6 +373,11 @@ def read_json(files: Files, name: str) -> Json:
     if not isinstance(found, dict):
         raise InvalidError(f"{name}: not a JSON object")
     return found
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text; only a newline ends one."""
+    return [line for line in text.split("\n") if line]
 
 
 def parse(text: str | bytes, where: str) -> Json:

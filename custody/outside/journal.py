@@ -76,6 +76,24 @@ class Journal:
         except FileNotFoundError:
             return None
 
+    def read_newest(self) -> Note | None:
+        """Return the last whole note of the journal, None where there is none.
+
+        Raises:
+            NoteInvalidError: It is no note.
+        """
+        try:
+            with self.everything.open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - MOST_BYTES, 0))
+                written = file.read()
+        except FileNotFoundError:
+            return None
+        whole = written[: _whole(written)]
+        begin = whole.rfind(b"\n\n")
+        begin = whole.rfind(_SIGNATURE, 0, max(begin, 0))
+        begin = whole.find(b"\n", begin) + 1 if begin >= 0 else 0
+        return parse_note(whole[begin:]) if whole else None
+
     def _cut_remains(self) -> None:
         """Take away what stands behind the last whole note."""
         try:

@@ -174,7 +174,7 @@ class Witness:
         except ProofInvalidError:
             raise NotCosignedError(HTTPStatus.UNPROCESSABLE_ENTITY) from None
         line = cosign(note, self.name, self.private, clock())
-        kept = Note(text=note.text, lines=(*note.lines, f"{line}"))
+        kept = Note(text=note.text, lines=(*note.lines, line))
         write_durably(self._place(checkpoint.origin), str(kept).encode())
         return f"{line}\n"
 
@@ -199,10 +199,11 @@ class Witness:
         if log is None:
             raise NotCosignedError(HTTPStatus.NOT_FOUND)
         try:
-            require_signed(note, log)
+            signed = require_signed(note, log)
         except NoteInvalidError:
             raise NotCosignedError(HTTPStatus.FORBIDDEN) from None
-        return old_size, path, note, checkpoint
+        # Of all lines only the log's own is kept: anybody can send a checkpoint, and add to it.
+        return old_size, path, Note(text=note.text, lines=(signed,)), checkpoint
 
     def _place(self, origin: str) -> Path:
         return self.folder / f"{sha256(origin.encode()).hexdigest()}.note"

@@ -104,7 +104,7 @@ def test_what_the_run_form_asks_for_is_a_draft(firm: Firm, runs: dict[str, str],
     request = run["state"]["message"]
     document = firm.custody(kind, "show", request)
     assert (document["request"], document["state"]) == (request, "draft")
-    assert [body["how"] for _, body in firm.ledger(run["id"])] == ["unidentified"] * 3
+    assert [body["how"] for _, body in firm.ledger(run["id"])] == ["unidentified"] * 4
     assert {body["actor"] for _, body in firm.ledger(run["id"])} == {""}
 
 

@@ -45,7 +45,8 @@ def engine(databases: Databases) -> Iterator[Engine]:
 
 
 def body(n: int) -> bytes:
-    return canonical({"actor": "", "facts": {"n": n, "名": "张"}})
+    facts = {"n": n, "名": "张"}
+    return canonical({"actor": "", "facts": facts, "how": "os-user", "policy": "", "run": ""})
 
 
 def append(engine: Engine, n: int) -> int:
@@ -81,8 +82,8 @@ def test_a_leaf_is_the_hash_of_what_is_written_in_the_docstring(engine: Engine) 
         (leaf,) = read_leaves(connection, 1)
     micros = int(entry.at.timestamp()) * 1_000_000 + entry.at.microsecond
     by_hand = (
-        f'{{"at":{micros},"body":{{"actor":"","facts":{{"n":1,"名":"张"}}}},'
-        f'"event":"record:data:stored","number":1,"seq":1,"stream":1,"v":1}}'
+        f'{{"at":{micros},"body":{{"actor":"","facts":{{"n":1,"名":"张"}},"how":"os-user",'
+        f'"policy":"","run":""}},"event":"record:data:stored","number":1,"seq":1,"stream":1,"v":1}}'
     )
     assert entry_bytes(entry) == by_hand.encode()
     assert leaf.hash == leaf_hash(by_hand.encode())
@@ -232,7 +233,7 @@ def _tuples_read(connection: Connection) -> int:
 def test_an_empty_tree(engine: Engine) -> None:
     with transaction(engine) as connection:
         assert tree_head(connection).root == merkle_root(())
-        assert waiting(connection).since is None
+        assert (waiting(connection).entries, waiting(connection).seconds) == (0, 0.0)
 
 
 def test_a_verification_reads_all_as_of_one_moment(engine: Engine) -> None:

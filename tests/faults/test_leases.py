@@ -10,14 +10,14 @@ from house import Site, founded, plan_all
 from racing import accept_all, settled_contracts
 from sqlalchemy import text
 
-from custody.acts import recording
+from custody.acts import endings, recording
 from custody.acts.context import Actor, Custody
 from custody.acts.destroy import claim_plan, erase_chunk
-from custody.acts.history import record_run, runs_in_ledger
+from custody.acts.history import begin_run, end_run, runs_in_ledger
 from custody.acts.leases import (
     RunFencedError,
-    begin_lease,
     fence_silent_runs,
+    fence_unbegun_runs,
     renew_lease,
 )
 from custody.acts.recording import record
@@ -44,9 +44,9 @@ def custody(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Custody]:
 
 
 def begun(custody: Custody, flow: str = "destroy") -> Actor:
-    run_id = uuid4()
-    begin_lease(custody, run_id, flow)
-    return Actor(how="schedule", run_id=str(run_id))
+    actor = Actor(how="schedule", run_id=str(uuid4()))
+    begin_run(custody, actor, flow, {"code": "1"})
+    return actor
 
 
 def fall_silent(custody: Custody, actor: Actor, seconds: int = 61) -> None:
@@ -76,7 +76,7 @@ def test_only_the_silent_are_fenced(custody: Custody) -> None:
     assert renew_lease(custody, UUID(speaking.run_id))
     assert not renew_lease(custody, UUID(silent.run_id))
     with pytest.raises(RunFencedError):
-        begin_lease(custody, UUID(silent.run_id), "destroy")
+        begin_run(custody, silent, "destroy", {})
     fall_silent(custody, speaking, 59)
     assert renew_lease(custody, UUID(speaking.run_id))
     assert fenced(custody) == {silent.run_id}
@@ -112,7 +112,8 @@ def test_the_careless_twin_goes_on_destroying(
     fall_silent(custody, lost)
     fenced(custody)
     before = counts(custody)
-    monkeypatch.setattr(recording, "require_lease", lambda *_: None)
+    for module in (recording, endings):
+        monkeypatch.setattr(module, "require_lease", lambda *_: None)
     erase_chunk(custody, lost, plan.id, chunk)
     assert counts(custody)[0] == before[0] - 3
 
@@ -127,25 +128,40 @@ def test_a_run_in_the_midst_of_an_act_is_passed_by(custody: Custody) -> None:
     assert fenced(custody) == {actor.run_id}
 
 
-def test_the_end_of_a_fenced_run_may_still_be_told(custody: Custody) -> None:
+def test_a_run_without_a_lease_does_nothing_and_gets_none_once_fenced(custody: Custody) -> None:
+    """Whatever kept it from beginning one: nobody could take it for lost."""
+    unbegun = Actor(how="schedule", run_id=str(uuid4()))
+    before = counts(custody)
+    with pytest.raises(RunFencedError), transaction(custody.data) as connection:
+        record(connection, custody, unbegun, "test:entry:made", {})
+    known = begun(custody)
+    runs = {UUID(one.run_id): "destroy" for one in (unbegun, known)}
+    assert fence_unbegun_runs(custody, runs) == {UUID(unbegun.run_id)}
+    with pytest.raises(RunFencedError):
+        begin_run(custody, unbegun, "destroy", {})
+    assert counts(custody)[1] == before[1] + 1
+    assert fenced(custody) == {unbegun.run_id}
+
+
+def test_the_end_of_a_fenced_run_may_still_be_told_and_ends_its_lease(custody: Custody) -> None:
     actor = begun(custody)
-    record_run(custody, actor, "destroy", "started", "RUNNING", {"code": "1"})
     fall_silent(custody, actor)
-    fenced(custody)
-    record_run(custody, actor, "destroy", "ended", "CRASHED", {"adopted": 1})
+    assert fenced(custody) == {actor.run_id}
+    end_run(custody, actor, "destroy", "CRASHED", {"adopted": 1})
+    assert fenced(custody) == set()
     entry = next(one for one in runs_in_ledger(custody) if one.run_id == actor.run_id)
     assert (entry.state, entry.facts["code"], entry.facts["adopted"]) == ("CRASHED", "1", 1)
+    with pytest.raises(RunFencedError), transaction(custody.data) as connection:
+        record(connection, custody, actor, "test:entry:made", {})
 
 
 def test_a_runs_end_says_what_it_did(custody: Custody) -> None:
     actor, other = begun(custody), begun(custody)
-    for one in (actor, other):
-        record_run(custody, one, "destroy", "started", "RUNNING")
     with transaction(custody.data) as connection:
         for _ in range(2):
             record(connection, custody, actor, "test:entry:made", {})
         record(connection, custody, other, "test:entry:made", {})
-    record_run(custody, actor, "destroy", "ended", "COMPLETED")
+    end_run(custody, actor, "destroy", "COMPLETED", {})
     entry = next(one for one in runs_in_ledger(custody) if one.run_id == actor.run_id)
     assert entry.facts["acts"] == {"test:entry:made": 2}
     assert entry.started_at is not None

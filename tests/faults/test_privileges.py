@@ -12,6 +12,7 @@ from custody.ledger import entry_bytes, walk_tree
 
 MATRIX = ROOT / "docs" / "privileges.txt"
 DENIED = "42501"
+_BODY = """'{"actor":"","facts":{},"how":"os-user","policy":"","run":""}'"""
 LEDGER = ("ledger.entries", "ledger.streams", "ledger.leaves", "ledger.nodes", "ledger.tree")
 REFUSED = (
     "UPDATE ledger.entries SET body = body",
@@ -68,7 +69,7 @@ REFUSED = (
         "CREATE OR REPLACE FUNCTION ledger.sequence(most integer) RETURNS integer"
         " LANGUAGE sql AS 'SELECT 0'"
     ),
-    "DELETE FROM ledger.entries WHERE seq IN (SELECT ledger.append('a:b', '{}'))",
+    "DELETE FROM ledger.entries WHERE seq IN (SELECT ledger.append('a:b', BODY))",
     (
         "CREATE TRIGGER quiet BEFORE INSERT ON ledger.entries"
         " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
@@ -131,11 +132,15 @@ TO_EVERYBODY = """
 
 
 def refused_with(url: str, statement: str) -> str:
-    """Return the SQLSTATE a statement is refused with, empty where it is not."""
+    """Return the SQLSTATE a statement is refused with, empty where it is not.
+
+    ``BODY`` stands for the body of an entry.
+    """
+    statement = statement.replace("BODY", _BODY)
     engine = make_engine(url)
     try:
         with transaction(engine) as connection:
-            connection.execute(text(statement))
+            connection.exec_driver_sql(statement)
     except DatabaseError as error:
         return error.sqlstate
     finally:
@@ -160,23 +165,29 @@ HARMLESS = {
     "SELECT ledger.append('a:b', NULL)": 0,
     "SELECT ledger.append(NULL, '{}')": 0,
     "SELECT ledger.append('a:b; DROP TABLE ledger.entries', '{}')": 0,
+    "SELECT ledger.append('a:b', '{}')": 0,
+    "SELECT ledger.append('a:b', BODY, ''::bytea)": 0,
+    "SELECT ledger.append('a:b', BODY, sha256('')::bytea)": 0,
+    "SELECT ledger.append('a:b', replace(BODY, '{}', '[]'))": 0,
+    "SELECT ledger.append('a:b', replace(BODY, '{}', '1'))": 0,
+    "SELECT ledger.append('a:b', replace(BODY, 'os-user', '\"'))": 0,
     "SELECT ledger.append('a:b', '[]')": 0,
     "SELECT ledger.append('a:b', 'null')": 0,
-    "SELECT ledger.append('a:b', '{}') FROM generate_series(1, 3)": 3,
+    "SELECT ledger.append('a:b', BODY) FROM generate_series(1, 3)": 3,
     "SELECT ledger.sequence(-1)": 0,
     "SELECT ledger.sequence(NULL)": 0,
     "SELECT ledger.sequence(2147483647)": 0,
-    "SET search_path = pg_temp; SELECT ledger.append('a:b', '{}')": 1,
-    "SET LOCAL standard_conforming_strings = off; SELECT ledger.append('a:b', '{}')": 1,
+    "SET search_path = pg_temp; SELECT ledger.append('a:b', BODY)": 1,
+    "SET LOCAL standard_conforming_strings = off; SELECT ledger.append('a:b', BODY)": 1,
     "SET LOCAL bytea_output = escape; SELECT ledger.sequence(10)": 0,
-    "SET LOCAL DateStyle = German; SELECT ledger.append('a:b', '{}')": 1,
-    "SET LOCAL TimeZone = 'Asia/Kathmandu'; SELECT ledger.append('a:b', '{}')": 1,
+    "SET LOCAL DateStyle = German; SELECT ledger.append('a:b', BODY)": 1,
+    "SET LOCAL TimeZone = 'Asia/Kathmandu'; SELECT ledger.append('a:b', BODY)": 1,
     "SET LOCAL lc_numeric = 'C'; SELECT ledger.sequence(10)": 0,
-    "SET LOCAL transaction_isolation = serializable; SELECT ledger.append('a:b', '{}')": 1,
+    "SET LOCAL transaction_isolation = serializable; SELECT ledger.append('a:b', BODY)": 1,
     "SELECT pg_advisory_lock(1818584167, n) FROM generate_series(0, 40) n": 0,
-    "SELECT pg_advisory_lock(1818584167, 0); SELECT ledger.append('a:b', '{}')": 1,
+    "SELECT pg_advisory_lock(1818584167, 0); SELECT ledger.append('a:b', BODY)": 1,
     "SELECT pg_terminate_backend(pg_backend_pid())": 0,
-    "DO $$ BEGIN PERFORM ledger.append('a:b', '{}'); RAISE division_by_zero; END $$": 0,
+    "DO $$ BEGIN PERFORM ledger.append('a:b', BODY); RAISE division_by_zero; END $$": 0,
     "GRANT UPDATE ON ledger.entries TO custody_app": 0,
     "ALTER DEFAULT PRIVILEGES IN SCHEMA ledger GRANT ALL ON TABLES TO custody_app": 0,
 }
@@ -185,7 +196,7 @@ HARMLESS = {
 def test_what_is_not_refused_is_harmless(databases: Databases) -> None:
     """What stood in the ledger stands there still, in one tree that verifies."""
     engine = make_engine(databases.owner_url)
-    assert refused_with(databases.app_url, "SELECT ledger.append('test:entry:made', '{}')") == ""
+    assert refused_with(databases.app_url, "SELECT ledger.append('test:entry:made', BODY)") == ""
     before = _standing(engine)
     grants = live_grants(databases)
     for statement, more in HARMLESS.items():
@@ -230,7 +241,7 @@ def test_temporary_tables_do_not_hijack_the_ledger(databases: Databases) -> None
             "SET search_path = pg_temp, ledger, custody",
         ):
             connection.execute(text(statement))
-        number = connection.execute(text("SELECT ledger.append('test:entry:made', '{}')"))
+        number = connection.exec_driver_sql(f"SELECT ledger.append('test:entry:made', {_BODY})")
         assert number.scalar_one() == 1
         assert connection.execute(text("SELECT ledger.sequence(10)")).scalar_one() == 1
         assert _count(connection, "ledger.entries") == 1

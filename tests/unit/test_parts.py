@@ -27,9 +27,9 @@ def act(count: int = 9) -> Parts:
 
 
 def test_a_leaf_is_what_the_docstring_draws() -> None:
-    opening = hashlib.sha256(b"custody/part/v1\0" + SALTS[1] + ACT).digest()
+    opening = hashlib.sha256(b"custody/part/v1\0" + SALTS[1] + ACT + RECORDS[1].bytes).digest()
     part = f'{{"record":"{"0" * 31}1","version":3}}'.encode()
-    assert opening_of(SALTS[1], ACT) == opening
+    assert opening_of(SALTS[1], ACT, RECORDS[1]) == opening
     assert part_leaf(opening, RECORDS[1], 3) == hashlib.sha256(b"\0" + opening + part).digest()
 
 
@@ -40,13 +40,15 @@ def test_any_single_part_is_proved_without_the_others() -> None:
     assert isinstance(facts, dict)
     head = TreeHead(size=facts["count"], root=bytes.fromhex(facts["root"]))
     for salt, record in zip(SALTS, RECORDS, strict=True):
-        own = part_leaf(opening_of(salt, bytes.fromhex(facts["act"])), record, 3)
+        own = part_leaf(opening_of(salt, bytes.fromhex(facts["act"]), record), record, 3)
         place = leaves.index(own)
         ranges = inclusion_ranges(place, len(leaves))
         path = [root_of_leaves(leaves[first:end]) for first, end in ranges]
         verify_inclusion(own, place, head, path)
-        assert part_leaf(opening_of(salt, ACT), record, 2) not in leaves
-        assert part_leaf(opening_of(bytes(16), ACT), record, 3) not in leaves or salt == bytes(16)
+        assert part_leaf(opening_of(salt, ACT, record), record, 2) not in leaves
+        assert part_leaf(
+            opening_of(bytes(16), ACT, record), record, 3
+        ) not in leaves or salt == bytes(16)
 
 
 def test_places_say_nothing_of_the_order_of_the_act() -> None:

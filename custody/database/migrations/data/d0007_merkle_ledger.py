@@ -26,7 +26,7 @@ CREATE TABLE ledger.entries (
     number bigint NOT NULL,
     at timestamptz NOT NULL,
     event text NOT NULL CHECK (event ~ '^[a-z_]+(:[a-z_]+){1,2}$'),
-    body text NOT NULL CHECK (jsonb_typeof(body::jsonb) = 'object'),
+    body text NOT NULL,
     UNIQUE (stream, number)
 );
 CREATE INDEX ON ledger.entries (event, seq);
@@ -123,16 +123,44 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 DECLARE
     own integer := 1;
     last bigint;
+    placed bigint;
     new_seq bigint;
+    said jsonb := new_body::jsonb;
 BEGIN
+    IF pg_catalog.jsonb_typeof(said) <> 'object'
+        OR ARRAY(SELECT k FROM pg_catalog.jsonb_object_keys(said) k ORDER BY k COLLATE "C")
+            <> ARRAY['actor', 'facts', 'how', 'policy', 'run']
+        OR pg_catalog.jsonb_typeof(said -> 'facts') <> 'object'
+        OR pg_catalog.jsonb_typeof(said -> 'actor') <> 'string'
+        OR pg_catalog.jsonb_typeof(said -> 'how') <> 'string'
+        OR pg_catalog.jsonb_typeof(said -> 'policy') <> 'string'
+        OR pg_catalog.jsonb_typeof(said -> 'run') <> 'string'
+        OR COALESCE(32 * (said #>> '{facts,parts,count}')::bigint, 0)
+            <> COALESCE(pg_catalog.octet_length(new_parts), 0)
+    THEN
+        RAISE check_violation USING MESSAGE = 'not the body of an entry';
+    END IF;
     WHILE NOT pg_catalog.pg_try_advisory_xact_lock(1818584167, own) LOOP
         own := own + 1;
+        IF own > 10000 THEN
+            RAISE lock_not_available USING MESSAGE = 'no stream is free';
+        END IF;
     END LOOP;
     SELECT e.number INTO last FROM ledger.entries e WHERE e.stream = own
         ORDER BY e.number DESC LIMIT 1;
+    -- Without a tree to stand in one day, nothing is written.
+    PERFORM FROM ledger.leaves l WHERE l.place < (SELECT t.size FROM ledger.tree t) LIMIT 1;
+    IF NOT FOUND AND (SELECT t.size FROM ledger.tree t) IS DISTINCT FROM 0 THEN
+        RAISE no_data_found USING MESSAGE = 'the tree is gone';
+    END IF;
     IF last IS NULL THEN
         last := 0;
         INSERT INTO ledger.streams (stream, in_tree) VALUES (own, 0);
+    ELSE
+        SELECT s.in_tree INTO STRICT placed FROM ledger.streams s WHERE s.stream = own;
+        IF placed > last THEN
+            RAISE no_data_found USING MESSAGE = 'entries of the stream are gone';
+        END IF;
     END IF;
     new_seq := pg_catalog.nextval('ledger.order_of_entries');
     INSERT INTO ledger.entries (seq, stream, number, at, event, body) VALUES
