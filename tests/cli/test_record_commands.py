@@ -63,7 +63,9 @@ def running(folder: Path) -> Iterator[str]:
 
 def act(copy: Copy) -> None:
     """Do something that leaves an entry."""
-    copy.tell(0, "customer", "find", "--reference", "customer_no=K900001", "--source", "legacy")
+    copy.tell(
+        0, "customer", "find", "--reference", "customer_no=K900001", "--source", "legacy_customers"
+    )
 
 
 def last_note(copy: Copy) -> Path:
@@ -81,7 +83,7 @@ def owner(copy: Copy, *statements: str) -> None:
 def test_every_command_that_does_something_keeps_a_checkpoint(copy: Copy) -> None:
     act(copy)
     first = last_note(copy).read_text(encoding="utf-8")
-    copy.tell(0, "status")
+    copy.tell(0, "hold", "list")
     copy.tell(0, "verify")
     assert last_note(copy).read_text(encoding="utf-8") == first  # nothing came
     act(copy)
@@ -127,7 +129,9 @@ def test_a_witness_cosigns_and_is_asked_again(
         shutil.rmtree(copy.home / "checkpoints")
         last_note(copy).unlink()
         assert copy.tell(0, "verify")["checkpoints"] == 1 < told["checkpoints"]
-    silent = call("customer", "find", "--reference", "customer_no=K900001", "--source", "legacy")
+    silent = call(
+        "customer", "find", "--reference", "customer_no=K900001", "--source", "legacy_customers"
+    )
     assert silent.code == 0
     assert "witness" in silent.err
     assert copy.tell(1, "verify")["error"]["code"] == "witness_unreachable"
@@ -141,7 +145,13 @@ def test_a_witness_that_does_not_know_the_ledger_is_told_of(
         monkeypatch.setenv("CUSTODY_WITNESS_URL", url)
         monkeypatch.setenv("CUSTODY_WITNESS_KEY", str(key))
         told = copy.tell(
-            1, "customer", "find", "--reference", "customer_no=K900001", "--source", "legacy"
+            1,
+            "customer",
+            "find",
+            "--reference",
+            "customer_no=K900001",
+            "--source",
+            "legacy_customers",
         )
     assert told["error"]["code"] == "witness_refused"
 

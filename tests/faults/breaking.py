@@ -71,7 +71,29 @@ def _triggered(statement: str) -> Broken:
     return broken
 
 
+def tree_gone(server: EmbeddedPostgres, databases: Databases) -> AbstractContextManager[None]:
+    """Take the tree away, in which what is written is to stand."""
+    return _by(
+        server,
+        databases,
+        "CREATE TABLE public.kept AS TABLE ledger.tree; TRUNCATE ledger.tree",
+        "INSERT INTO ledger.tree TABLE public.kept; DROP TABLE public.kept",
+    )
+
+
+def stream_gone(server: EmbeddedPostgres, databases: Databases) -> AbstractContextManager[None]:
+    """Take away the streams in which what is written is numbered."""
+    return _by(
+        server,
+        databases,
+        "CREATE TABLE public.kept AS TABLE ledger.streams; TRUNCATE ledger.streams",
+        "INSERT INTO ledger.streams TABLE public.kept; DROP TABLE public.kept",
+    )
+
+
 WAYS: Mapping[str, Broken] = {
+    "tree gone": tree_gone,
+    "stream gone": stream_gone,
     "privilege revoked": revoked,
     "lock timeout": locked,
     "connection cut": _triggered("PERFORM pg_terminate_backend(pg_backend_pid())"),

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from house import NOW, TESTER, Site, founded
 from sqlalchemy import Connection, Engine, text
 
-from custody.acts.checkpoints import keep_checkpoint, log_key
+from custody.acts.checkpoints import keep_checkpoint, log_key, require_extended
 from custody.acts.context import Custody
 from custody.acts.recording import record
 from custody.acts.verify import verify_installation
@@ -284,6 +285,60 @@ def test_no_checkpoint_is_made_of_a_ledger_that_contradicts_the_last(
             with pytest.raises(CheckpointContradictedError):
                 keep_checkpoint(by)
             assert list(map(str, by.outside.journal.read())) == before
+
+
+def test_a_witness_that_forgot_what_it_cosigned_is_not_believed(firm: Firm, tmp_path: Path) -> None:
+    """Who put back everything here wipes the witness too, or has another answer for it."""
+    watched = replace(firm.custody, outside=replace(firm.custody.outside, witness=firm.witness))
+    assert verdict(watched) == ""
+    empty = Witness.create(tmp_path / "empty", "witness.example/w1")
+    empty.trust(log_key(firm.custody))
+    forgetful = replace(empty, private=_private_of(firm))
+    with served(forgetful) as place:
+        asked = replace(watched, outside=replace(watched.outside, witness=place))
+        assert f"{ENTRIES} entries: the witness" in verdict(asked)
+
+
+def _private_of(firm: Firm) -> Ed25519PrivateKey:
+    return Witness.open(firm.folder / "witness").private
+
+
+def test_an_old_file_beside_the_keystore_does_not_hide_the_journal(firm: Firm) -> None:
+    """Keys and database come back from one backup; the journal on another disk knows better."""
+    journal = firm.custody.outside.journal
+    with tampered(firm, cut, ENTRIES // 2):
+        for left in (None, next(iter(journal.read()))):
+            journal.last.unlink(missing_ok=True)
+            if left is not None:
+                journal.last.write_bytes(str(left).encode())
+            before = journal.everything.read_bytes()
+            with pytest.raises(CheckpointContradictedError):
+                keep_checkpoint(firm.custody)
+            with pytest.raises(CheckpointContradictedError):
+                require_extended(firm.custody)
+            assert journal.everything.read_bytes() == before
+
+
+def test_a_tree_that_somebody_holds_is_noticed(firm: Firm) -> None:
+    """Entries behind it would be in no tree and under no checkpoint, for whoever wants to cut."""
+    with firm.owner.connect() as holder:
+        holder.execute(text("SELECT pg_advisory_lock(1818584167, 0)"))
+        with tampered(firm, lambda *_: None, 1):
+            append(firm.custody, 0)
+            assert keep_checkpoint(firm.custody) is None  # it may be somebody's turn just now
+            _age(firm, 61)
+            with pytest.raises(LedgerBrokenError):
+                keep_checkpoint(firm.custody)
+            assert "kept from their places" in verdict(firm.custody)
+        holder.rollback()
+        holder.execute(text("SELECT pg_advisory_unlock_all()"))
+
+
+def _age(firm: Firm, seconds: int) -> None:
+    with firm.owner.begin() as connection:
+        older = "UPDATE ledger.entries SET at = at - make_interval(secs => :s)"
+        newest = "WHERE seq = (SELECT max(seq) FROM ledger.entries)"
+        connection.execute(text(f"{older} {newest}"), {"s": seconds})
 
 
 def test_the_careless_twin_signs_whatever_is_there(firm: Firm) -> None:

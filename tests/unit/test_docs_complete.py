@@ -43,7 +43,7 @@ def flows() -> set[str]:
 def test_every_flow_is_on_the_page_of_the_architecture() -> None:
     page = (DOCS / "architecture.md").read_text(encoding="utf-8")
     stages = {"ingest", "store", "use", "transfer", "destroy"}
-    assert flows() == stages | {"turn", "close-period", "rekey", "retag"}
+    assert flows() == stages | {"turn", "close-period", "rekey", "retag", "reconcile"}
     files = {name.replace("-", "_") for name in flows()}
     assert [name for name in files if f"`flows/{name}.py`" not in page] == []
 

@@ -2,11 +2,14 @@
 
 import http.client
 import json
+import socket
 import stat
 import threading
+import time
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -271,3 +274,59 @@ def test_http_of_any_shape_gets_an_answer_and_leaves_it_at_work(witness: Witness
 def test_its_settings_are_plain_to_read(witness: Witness) -> None:
     settings = json.loads((witness.folder / "witness.json").read_text(encoding="utf-8"))
     assert settings == {"name": "witness.example/w1", "logs": [str(LOG_KEY)]}
+
+
+def test_lines_that_anybody_added_are_not_kept_and_do_no_harm(witness: Witness) -> None:
+    """A checkpoint can be fetched and sent again by anybody, with whatever they add to it."""
+    genuine = note(5)
+    own = f"— {witness.name} {b64encode(witness.key.key_id + bytes(72)).decode()}"
+    log = f"— {ORIGIN} {b64encode(LOG_KEY.key_id + bytes(64)).decode()}"
+    junk = [f"— x{n}/y {b64encode(bytes(60)).decode()}" for n in range(400)]
+    padded = Note(text=genuine.text, lines=(own, log, *junk, *genuine.lines))
+    witness.add(write_submission(0, [], padded), at)
+    kept = witness.last(ORIGIN)
+    assert kept is not None
+    assert len(kept.lines) == 2
+    require_signed(kept, LOG_KEY)
+    assert cosigned_at(kept, witness.key) == AT
+    forged = Note(text=genuine.text, lines=(own, log, *kept.lines))
+    assert cosigned_at(forged, witness.key) == AT  # one good line is enough
+    require_signed(forged, LOG_KEY)
+    witness.add(submission(5, 7), at)
+
+
+@contextmanager
+def answering(answer: bytes, pause: float) -> Iterator[str]:
+    """Answer one question, byte by byte with pauses, as a witness that is slow on purpose."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            peer, _ = server.accept()
+            with peer, suppress(OSError):
+                peer.recv(65536)
+                for byte in answer:
+                    peer.sendall(bytes([byte]))
+                    time.sleep(pause)
+
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_witness_that_drips_is_not_waited_for(
+    witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("custody.outside.witness_client._SECONDS", 0.5)
+    slow = b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n" + b"x" * 400
+    with answering(slow, 0.1) as url:
+        began = time.monotonic()
+        with pytest.raises(WitnessUnreachableError):
+            WitnessPlace(url=url, key=witness.key).last(ORIGIN)
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("status", [301, 429, 500, 502, 503])
+def test_what_a_proxy_says_for_a_witness_is_silence(witness: Witness, status: int) -> None:
+    said = f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode()
+    with answering(said, 0) as url, pytest.raises(WitnessUnreachableError):
+        ask(WitnessPlace(url=url, key=witness.key), 5)
