@@ -1,7 +1,8 @@
-"""``custody explain``: a code, or what became of a request, plan, certificate or batch."""
+"""``custody explain``: a code, or all that became of one thing, by the record of its day."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -14,14 +15,21 @@ if TYPE_CHECKING:
     from custody.acts.context import Custody
 
 Document = dict[str, object]
+_REFERENCES: Final = "req_…, grant_…, plan_…, cert_…, batch_…, or batch_…:ROW for a refused row."
 
 
 def explain(
-    what: Annotated[
-        str, typer.Argument(metavar="CODE|REF", help="A code, or req_…, plan_…, cert_…, batch_….")
-    ],
+    what: Annotated[str, typer.Argument(metavar="CODE|REF", help=f"A code, or {_REFERENCES}")],
+    *,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write it as a page of its own.")
+    ] = None,
 ) -> None:
-    """Tell all about a code, request, plan, certificate or batch."""
+    """Tell all about a code, a request, grant, plan, certificate, batch or refused row.
+
+    Of a thing: the decision with every reason, the people, and every entry of the ledger about it,
+    with the run that wrote it and the policy it was done under. Prefect is not asked.
+    """
     from custody.codes import find_code
     from custody.messages import explain_code
 
@@ -34,37 +42,131 @@ def explain(
         raise UsageError("neither a code nor a reference custody can explain", what)
     from custody.cli.session import opened
 
-    with opened() as custody:
-        document = _EXPLAINED[prefix](custody, what)
+    with opened(to_look=True) as custody:
+        document, named = _EXPLAINED[prefix](custody, what)
+        document |= _record(custody, named)
+    if html is not None:
+        _write(html, what, document)
     show(document)
 
 
-def _request(custody: "Custody", shown: str) -> Document:
+def _request(custody: "Custody", shown: str) -> tuple[Document, dict[str, str]]:
     from custody.cli.asking import request_document
 
-    return request_document(custody, shown)
+    return request_document(custody, shown), {"request": shown}
 
 
-def _plan(custody: "Custody", shown: str) -> Document:
+def _grant(custody: "Custody", shown: str) -> tuple[Document, dict[str, str]]:
+    """Return a grant with the request that it came of."""
+    from custody.acts.use import list_grants
+    from custody.cli.asking import request_document
+    from custody.identifiers import GRANT, REQUEST, STAFF, read_id, show_id
+
+    wanted = read_id(GRANT, shown)
+    found = next((one for one in list_grants(custody) if one.id == wanted), None)
+    if found is None:
+        raise UsageError("no such grant", shown)
+    request = show_id(REQUEST, found.request_id)
+    document: Document = {
+        "grant": shown,
+        "request": request,
+        "staff": show_id(STAFF, found.staff_id),
+        "dataset": found.dataset,
+        "purpose": found.purpose,
+        "fields": dict(found.fields),
+        "granted_at": found.granted_at,
+        "until": found.until,
+        "revoked_at": found.revoked_at or "",
+    }
+    decided = request_document(custody, request)
+    document |= {name: decided[name] for name in ("reasons", "votes") if name in decided}
+    return document, {"grant": shown, "request": request}
+
+
+def _plan(custody: "Custody", shown: str) -> tuple[Document, dict[str, str]]:
     from custody.cli.destroy import plan_document
 
-    return plan_document(custody, shown)
+    return plan_document(custody, shown), {"plan": shown}
 
 
-def _certificate(custody: "Custody", shown: str) -> Document:
+def _certificate(custody: "Custody", shown: str) -> tuple[Document, dict[str, str]]:
     from custody.cli.certificate import certificate_document
 
-    return certificate_document(custody, shown)
+    document = certificate_document(custody, shown)
+    return document, {"certificate": str(document["certificate"]), "plan": str(document["plan"])}
 
 
-def _batch(custody: "Custody", shown: str) -> Document:
+def _batch(custody: "Custody", shown: str) -> tuple[Document, dict[str, str]]:
     from custody.cli.batches import batch_document
 
-    return batch_document(custody, shown)
+    batch, colon, row = shown.partition(":")
+    if colon:
+        return _row(custody, batch, row), {"batch": batch}
+    return batch_document(custody, batch), {"batch": batch}
 
 
-_EXPLAINED: Final[Mapping[str, Callable[["Custody", str], Document]]] = {
+def _row(custody: "Custody", batch: str, row: str) -> Document:
+    """Return why a row of a batch is in quarantine; its values are not shown."""
+    from custody.acts.quarantine import list_quarantine
+    from custody.cli.faults import describe_reason
+    from custody.errors import Reason
+    from custody.identifiers import BATCH, read_id
+
+    held = list_quarantine(custody, read_id(BATCH, batch))
+    found = next((one for one in held if str(one.row_number) == row), None)
+    if found is None:
+        raise UsageError("no such row is held in quarantine", f"{batch}:{row}")
+    reasons = [describe_reason(Reason(code=code)) for code in sorted(found.codes)]
+    return {"batch": batch, "row": found.row_number, "stage": found.stage, "reasons": reasons}
+
+
+def _record(custody: "Custody", named: dict[str, str]) -> Document:
+    """Return what the ledger says about it, by whom, in which runs."""
+    from custody.acts.explaining import told_of
+
+    told = told_of(custody, named)
+    return {
+        "ledger": [
+            {
+                "place": "" if one.place is None else one.place,
+                "at": one.at.astimezone(custody.zone).isoformat(timespec="seconds"),
+                "event": one.event,
+                "how": one.how,
+                "actor": one.actor,
+                "run": one.run,
+                "policy": one.policy,
+            }
+            for one in told.lines
+        ],
+        "runs": [
+            {
+                "run": one.run_id,
+                "flow": one.flow,
+                "state": one.state,
+                "how": one.how,
+                "code": one.facts.get("code", ""),
+            }
+            for one in told.runs
+        ],
+    }
+
+
+def _write(path: Path, title: str, document: Document) -> None:
+    """Write a document as a page, with the names people know its keys by."""
+    from custody.cli.output import laid_out
+    from custody.reports.page import render_page
+
+    page = render_page(title, manner().lang, *laid_out(document))
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(page)
+    except FileExistsError:
+        raise UsageError("there is such a file already", path.name) from None
+
+
+_EXPLAINED: Final[Mapping[str, Callable[["Custody", str], tuple[Document, dict[str, str]]]]] = {
     "req": _request,
+    "grant": _grant,
     "plan": _plan,
     "cert": _certificate,
     "batch": _batch,

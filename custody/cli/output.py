@@ -13,12 +13,16 @@ from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
 from threading import Event, Thread
+from typing import TypeAlias
 from uuid import UUID
 
 from custody.cli.manner import manner
 from custody.codes import find_code
 from custody.errors import UsageError
 from custody.messages import message, ui_text
+
+Facts: TypeAlias = Sequence[tuple[str, str]]
+Tables: TypeAlias = Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]]
 
 _GAP = "  "
 _WIDE = frozenset("WF")
@@ -68,6 +72,19 @@ def render(document: Mapping[str, object]) -> Iterator[str]:
     for key, value in document.items():
         if _is_nested(value):
             yield from _section(key, value)
+
+
+def laid_out(document: Mapping[str, object]) -> tuple[Facts, Tables]:
+    """Return a document as it is shown: plain values by name, then tables with their columns."""
+    facts = [(label(k), _cell(v)) for k, v in document.items() if not _is_nested(v)]
+    tables = []
+    for key, value in document.items():
+        if _is_nested(value):
+            rows = list(_rows(value))
+            heads = list(rows[0]) if rows else []
+            cells = [[_cell(row[head]) for head in heads] for row in rows]
+            tables.append((label(key), [label(head) for head in heads], cells))
+    return facts, tables
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> Iterator[str]:

@@ -124,11 +124,14 @@ def installation(
 ) -> Iterator["Custody"]:
     """Open the installation on servers that are running; what was done gets a checkpoint.
 
+    On a ledger that contradicts the last checkpoint nothing is done.
+
     Args:
         to_look: Nothing is done, only looked at. Then it opens also where the folder's policy is
             not in order, under the one that was used last: what was done must stay verifiable.
     """
     from config.installation import open_with
+    from custody.acts.checkpoints import require_extended
     from custody.acts.setup import close_custody, last_policy
     from custody.policy.problems import PolicyInvalidError
 
@@ -141,6 +144,8 @@ def installation(
         custody = open_with(settings, where, policy)
         note("policy_not_in_order")
     try:
+        if not to_look:
+            require_extended(custody)
         yield custody
         if not to_look:
             vouch(custody)

@@ -1,6 +1,6 @@
 """Verify an evidence package of custody: ``python verify.py PACKAGE.zip --key KEY --witness KEY``.
 
-One file, Python 3.9 or later and the ``cryptography`` library; no custody and no database. Exit 0
+One file, long because it goes alone: Python 3.9 or later and ``cryptography`` are enough. Exit 0
 and a summary where everything holds, 1 and the place where something does not, 2 where it was
 called wrongly. The steps, each repeated below:
 
