@@ -7,13 +7,13 @@ that is on the disk before the next begins.
 
 import random
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -36,6 +36,7 @@ from custody.database.records import select_records
 
 WRITERS: Final = 8
 _SECONDS: Final = 3.0
+_PLACE_SECONDS: Final = 0.5
 _ROWS: Final = 20_000
 _READS: Final = 400
 _PROOFS: Final = 200
@@ -126,12 +127,13 @@ def appends(made: Ground, repeat: int) -> list[Row]:
 def entries(made: Ground, repeat: int) -> list[Row]:
     """Measure what entries add to ingest, and to a granted read beside a plain log."""
     with_entries, without = [], []
-    legacy.give_consents(made, 0, _ROWS * 2 * repeat)
+    legacy.give_consents(made, 0, _ROWS * (1 + 2 * repeat))
     with tempfile.TemporaryDirectory(prefix="cus-bench-") as folder:
-        files = [Path(folder) / f"{turn}.csv" for turn in range(2 * repeat)]
+        files = [Path(folder) / f"{turn}.csv" for turn in range(1 + 2 * repeat)]
         for turn, path in enumerate(files):
             legacy.write_customers(made, path, turn * _ROWS, _ROWS)
-        for first, second in zip(files[::2], files[1::2], strict=True):
+        _ingested(made, files[0])  # what a process does once is not what is compared
+        for first, second in zip(files[1::2], files[2::2], strict=True):
             with_entries.append(_ingested(made, first))
             with _appending(lambda *_: 0):
                 without.append(_ingested(made, second))
@@ -190,27 +192,46 @@ def growth(made: Ground, repeat: int) -> list[Row]:
 
 
 def _rate(made: Ground, schema: str, writers: int) -> float:
-    """Return how many durable appends a second so many writers make together."""
-    begin, counts = threading.Barrier(writers + 1), [0] * writers
-    ends = [0.0]
+    """Return how many durable appends a second so many writers make together.
 
-    def write(place: int) -> None:
-        with psycopg.connect(made.owner_url, autocommit=True) as connection:
-            statement = f"SELECT {schema}.append(%s, %s)"
-            begin.wait()
-            while time.monotonic() < ends[0]:
-                body = _BODY.replace("%s", str(counts[place]))
-                connection.execute(statement, ("record:data:stored", body), prepare=True)
-                counts[place] += 1
+    Each is a process. Beside them one gives entries their places, as ``custody up`` does.
+    """
+    context = get_context("spawn")
+    begin = context.Barrier(writers + 1)
+    with ProcessPoolExecutor(writers + 1, context, _share, (begin,)) as pool:
+        runs = [pool.submit(_write, made.owner_url, schema) for _ in range(writers)]
+        pool.submit(_place, made.owner_url)
+        return sum(run.result() for run in runs) / _SECONDS
 
-    threads = [threading.Thread(target=write, args=(place,)) for place in range(writers)]
-    for thread in threads:
-        thread.start()
-    ends[0] = time.monotonic() + _SECONDS
-    begin.wait()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / _SECONDS
+
+_barrier: list[Barrier] = []
+
+
+def _share(begin: Barrier) -> None:
+    _barrier.append(begin)
+
+
+def _write(url: str, schema: str) -> int:
+    """Append for some seconds, and return how often."""
+    count, statement = 0, f"SELECT {schema}.append(%s, %s)"
+    with psycopg.connect(url, autocommit=True) as connection:
+        _barrier[0].wait()
+        end = time.monotonic() + _SECONDS
+        while time.monotonic() < end:
+            body = _BODY.replace("%s", str(count))
+            connection.execute(statement, ("record:data:stored", body), prepare=True)
+            count += 1
+    return count
+
+
+def _place(url: str) -> None:
+    """Give entries their places twice a second, for as long as others write."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        _barrier[0].wait()
+        end = time.monotonic() + _SECONDS
+        while time.monotonic() < end:
+            connection.execute("SELECT ledger.sequence(1000)")
+            time.sleep(_PLACE_SECONDS)
 
 
 def _ingested(made: Ground, path: Path) -> float:
@@ -228,7 +249,7 @@ def _read_row(made: Ground, repeat: int) -> Row:
     """Return the line on reading one record, by turns with an entry and with a line in a log."""
     seal_customers(made.custody, _READS)
     with transaction(made.custody.data) as connection:
-        known = [record.record_id for record in select_records(connection, "customers")][:_READS]
+        known = [record.id for record in select_records(connection, "customers")][:_READS]
 
     def read() -> None:
         for record in known:

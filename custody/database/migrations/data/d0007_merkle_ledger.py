@@ -113,8 +113,8 @@ END $$;
 REVOKE ALL ON FUNCTION ledger.sequence FROM PUBLIC;
 """
 
-# Of sixteen entries of a stream one gives those that wait their places, so that the tree follows
-# also where no sequencer runs, and a single writer is hardly slower for it.
+# A sequencer, the end of each command and of each run give entries their places. Where none comes
+# by for long, a writer does, so that the tree follows and no writer has much to do.
 _APPEND = """
 CREATE FUNCTION ledger.append(
     new_event text, new_body text, new_parts bytea DEFAULT NULL
@@ -122,14 +122,12 @@ CREATE FUNCTION ledger.append(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 DECLARE
     own integer := 1;
-    last bigint;
-    placed bigint;
+    there record;
     new_seq bigint;
     said jsonb := new_body::jsonb;
 BEGIN
-    IF pg_catalog.jsonb_typeof(said) <> 'object'
-        OR ARRAY(SELECT k FROM pg_catalog.jsonb_object_keys(said) k ORDER BY k COLLATE "C")
-            <> ARRAY['actor', 'facts', 'how', 'policy', 'run']
+    IF NOT said ?& '{actor,facts,how,policy,run}'::text[]
+        OR said - '{actor,facts,how,policy,run}'::text[] <> '{}'
         OR pg_catalog.jsonb_typeof(said -> 'facts') <> 'object'
         OR pg_catalog.jsonb_typeof(said -> 'actor') <> 'string'
         OR pg_catalog.jsonb_typeof(said -> 'how') <> 'string'
@@ -146,30 +144,32 @@ BEGIN
             RAISE lock_not_available USING MESSAGE = 'no stream is free';
         END IF;
     END LOOP;
-    SELECT e.number INTO last FROM ledger.entries e WHERE e.stream = own
-        ORDER BY e.number DESC LIMIT 1;
-    -- Without a tree to stand in one day, nothing is written.
-    PERFORM FROM ledger.leaves l WHERE l.place < (SELECT t.size FROM ledger.tree t) LIMIT 1;
-    IF NOT FOUND AND (SELECT t.size FROM ledger.tree t) IS DISTINCT FROM 0 THEN
+    -- Without a tree to stand in one day, nothing is written. Any leaf will do: to look for the
+    -- last would read all of them by a plan made while there were few.
+    SELECT s.in_tree, t.size = 0 OR EXISTS (SELECT FROM ledger.leaves l WHERE l.place < t.size)
+            AS is_whole,
+        (SELECT e.number FROM ledger.entries e WHERE e.stream = own
+            ORDER BY e.number DESC LIMIT 1) AS last
+        INTO STRICT there
+        FROM ledger.tree t LEFT JOIN ledger.streams s ON s.stream = own;
+    IF NOT there.is_whole OR (there.last IS NULL) <> (there.in_tree IS NULL)
+        OR there.in_tree > there.last
+    THEN
         RAISE no_data_found USING MESSAGE = 'the tree is gone';
     END IF;
-    IF last IS NULL THEN
-        last := 0;
+    IF there.last IS NULL THEN
+        there.last := 0;
         INSERT INTO ledger.streams (stream, in_tree) VALUES (own, 0);
-    ELSE
-        SELECT s.in_tree INTO STRICT placed FROM ledger.streams s WHERE s.stream = own;
-        IF placed > last THEN
-            RAISE no_data_found USING MESSAGE = 'entries of the stream are gone';
-        END IF;
     END IF;
-    new_seq := pg_catalog.nextval('ledger.order_of_entries');
-    INSERT INTO ledger.entries (seq, stream, number, at, event, body) VALUES
-        (new_seq, own, last + 1, pg_catalog.clock_timestamp(), new_event, new_body);
+    INSERT INTO ledger.entries (seq, stream, number, at, event, body) VALUES (
+        pg_catalog.nextval('ledger.order_of_entries'), own, there.last + 1,
+        pg_catalog.clock_timestamp(), new_event, new_body
+    ) RETURNING seq INTO new_seq;
     IF new_parts IS NOT NULL THEN
         INSERT INTO ledger.parts (seq, leaves) VALUES (new_seq, new_parts);
     END IF;
-    IF last % 16 = 15 THEN
-        PERFORM ledger.sequence(256);
+    IF there.last - there.in_tree >= 512 AND there.last % 64 = 0 THEN
+        PERFORM ledger.sequence(1024);
     END IF;
     RETURN new_seq;
 END $$;
