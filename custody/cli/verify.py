@@ -44,7 +44,7 @@ def verify(
             "entries": verified.ledger.head.size,
             "head": verified.ledger.head.root.hex(),
             "checkpoints": verified.ledger.checkpoints,
-            "waiting": verified.ledger.waiting.entries,
+            "unplaced": verified.ledger.waiting.entries,
             "policies": verified.policies,
             "certificates": verified.certificates,
         }

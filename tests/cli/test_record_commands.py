@@ -91,7 +91,7 @@ def test_every_command_that_does_something_keeps_a_checkpoint(copy: Copy) -> Non
     journal = (copy.home / "checkpoints" / "ledger.notes").read_text(encoding="utf-8")
     assert journal.count("custody/inst_") == journal.count("— ") * 2
     told = copy.tell(0, "verify")
-    assert told["waiting"] == 0
+    assert told["unplaced"] == 0
     assert told["checkpoints"] == journal.count("— ") + 1
 
 
