@@ -2,17 +2,16 @@
 
 One run of each flow is stopped by SIGSTOP once the ledger has its start, so that it is at work;
 then the worker is killed, and the runs. ``custody up`` ends, for its worker is gone, and is begun
-again. A run that ended before it could be stopped is begun anew.
+again.
 """
 
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,8 +29,6 @@ AT_WORK = {"RUNNING", "PENDING", "CANCELLING"}
 AGAIN = "again:1"
 # What a run of it comes to when it is left alone; 2099 is not over.
 ENDS = {"close-period": "FAILED"}
-PATIENCE = 300.0  # seconds, for nine runs starting together on two cores
-Start = Callable[[], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +51,16 @@ def told(chinook: Path) -> Iterator[Told]:
     try:
         with founded_firm(home, chinook) as firm:
             with up(firm, ends=1):
-                started = kill_at_work(firm, ready_one_of_each(firm))
+                started = start_one_of_each(firm)
+                kill_at_work(firm, started)
             with up(firm):
                 yield reconciled(firm, started)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def ready_one_of_each(firm: Firm) -> dict[str, Start]:
-    """Give every flow something to do, and return by flow what starts a run of it."""
+def start_one_of_each(firm: Firm) -> dict[str, str]:
+    """Start one run of every flow, with something to do for each, and return their ids."""
     for source in (CONSENTS, CUSTOMERS):
         firm.custody("ingest", str(firm.legacy.paths[source]), "--source", source)
     first = firm.start("ingest", source="chinook_customers")
@@ -72,95 +70,41 @@ def ready_one_of_each(firm: Firm) -> dict[str, Start]:
     request = str(firm.custody("use", "request", *asked, *session)["request"])
     passed_on = ("--recipient", "rescue_partner", "--purpose", "partner_service")
     shown = ("--dataset", "customers", "--clear", "customer_no,name,mobile")
-    batch = firm.batch("chinook_customers")
-
-    def asking_for_a_transfer() -> str:
-        """Ask for a transfer: its event starts the run."""
-        asking = str(firm.custody("transfer", "request", *passed_on, *shown, *session)["request"])
-        return wait_until(
-            lambda: [
-                str(run["id"])
-                for run in firm.runs_of("transfer")
-                if run["parameters"]["request_id"] == asking
-            ],
-            bool,
-            pause=0.05,
-        )[0]
-
+    firm.custody("transfer", "request", *passed_on, *shown, *session)  # its event starts the run
     return {
-        "transfer": asking_for_a_transfer,
-        "store": partial(firm.start, "store", batch_id=batch),
-        "ingest": partial(firm.start, "ingest", source="chinook_invoices"),
-        "use": partial(firm.start, "use", request_id=request),
-        "destroy": partial(firm.start, "destroy"),
-        "turn": partial(firm.start, "turn", everything=True),
-        "rekey": partial(firm.start, "rekey", suite="aes-256-gcm"),
-        "retag": partial(firm.start, "retag"),
-        "close-period": partial(firm.start, "close-period", period="2099Q4"),
+        "transfer": wait_until(lambda: firm.runs_of("transfer"), bool, pause=0.05)[0]["id"],
+        "store": firm.start("store", batch_id=firm.batch("chinook_customers")),
+        "ingest": firm.start("ingest", source="chinook_invoices"),
+        "use": firm.start("use", request_id=request),
+        "destroy": firm.start("destroy"),
+        "turn": firm.start("turn", everything=True),
+        "rekey": firm.start("rekey", suite="aes-256-gcm"),
+        "retag": firm.start("retag"),
+        "close-period": firm.start("close-period", period="2099Q4"),
     }
 
 
-@dataclass(kw_only=True)
-class Stopping:
-    """One run of each flow on its way to being stopped at work."""
+def kill_at_work(firm: Firm, started: Mapping[str, str]) -> None:
+    """Stop every run once the ledger has its start, kill their worker, then the runs."""
+    custody = firm.house.custody
+    stopped: dict[str, int] = {}
 
-    firm: Firm
-    starts: Mapping[str, Start]
-    started: dict[str, str] = field(default_factory=dict)
-    stopped: dict[str, int] = field(default_factory=dict)
+    def stop_those_at_work() -> int:
+        begun = {one.run_id for one in runs_in_ledger(custody) if one.state == "RUNNING"}
+        for run_id in begun & set(started.values()) - set(stopped):
+            number = int(str(firm.run(run_id)["infrastructure_pid"]).rpartition(":")[2])
+            os.kill(number, signal.SIGSTOP)
+            stopped[run_id] = number
+        return len(stopped)
 
-    def all_are_stopped(self) -> bool:
-        """Start what is not, stop what is at work, and say whether that is a run of each flow."""
-        for flow in self.starts.keys() - self.started.keys():
-            self.started[flow] = self.starts[flow]()
-        known = {one.run_id: one.state for one in runs_in_ledger(self.firm.house.custody)}
-        for flow in self.started.keys() - self.stopped.keys():
-            if known.get(self.started[flow]) in {"RUNNING", *ENDED}:
-                self.stop(flow)
-        if others_wait_for_a_lock(self.firm):  # held by one stopped in a transaction
-            for flow in set(self.stopped):
-                self.let_go(flow)
-        # The ledger has the end of a run a moment after Prefect.
-        for flow in set(self.stopped):
-            if self.firm.run(self.started[flow])["state_type"] in ENDED:
-                self.let_go(flow)
-                del self.started[flow]
-        return self.stopped.keys() == self.starts.keys()
-
-    def stop(self, flow: str) -> None:
-        run = self.firm.run(self.started[flow])
-        self.stopped[flow] = int(str(run["infrastructure_pid"]).rpartition(":")[2])
-        with suppress(ProcessLookupError):
-            os.kill(self.stopped[flow], signal.SIGSTOP)
-
-    def let_go(self, flow: str) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.stopped.pop(flow), signal.SIGCONT)
-
-
-def kill_at_work(firm: Firm, starts: Mapping[str, Start]) -> dict[str, str]:
-    """Stop a run of every flow once the ledger has its start, kill their worker, then the runs."""
-    stopping = Stopping(firm=firm, starts=starts)
-    wait_until(stopping.all_are_stopped, bool, seconds=PATIENCE, pause=0.05)
-    (worker,) = {parent_of(number) for number in stopping.stopped.values()}
+    wait_until(stop_those_at_work, len(started).__eq__, pause=0.05)
+    (worker,) = {parent_of(number) for number in stopped.values()}
     os.kill(worker, signal.SIGKILL)
-    for number in stopping.stopped.values():
+    for number in stopped.values():
         with suppress(ProcessLookupError):
             os.kill(number, signal.SIGKILL)
-    known = {one.run_id: one for one in runs_in_ledger(firm.house.custody)}
-    assert {known[run_id].state for run_id in stopping.started.values()} == {"RUNNING"}
-    return stopping.started
-
-
-def others_wait_for_a_lock(firm: Firm) -> bool:
-    with transaction(firm.house.custody.data) as connection:
-        waiting = connection.scalar(
-            text(
-                "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-                " WHERE NOT granted AND datname = current_database()"
-            )
-        )
-    return bool(waiting)
+    known = {one.run_id: one for one in runs_in_ledger(custody)}
+    assert {known[run_id].state for run_id in started.values()} == {"RUNNING"}
 
 
 def reconciled(firm: Firm, started: Mapping[str, str]) -> Told:
@@ -176,9 +120,7 @@ def reconciled(firm: Firm, started: Mapping[str, str]) -> Told:
     again = {
         run["name"].partition(" ")[0]: run
         for run in wait_until(
-            lambda: again_of(firm),
-            lambda runs: all(one["state_type"] in ENDED for one in runs),
-            seconds=PATIENCE,
+            lambda: again_of(firm), lambda runs: all(one["state_type"] in ENDED for one in runs)
         )
     }
     second = firm.ended(firm.start("reconcile"))
@@ -245,6 +187,6 @@ def test_each_run_says_its_code_deployment_parameters_and_acts(told: Told) -> No
         assert len(str(entry.facts["parameters"])) == 64
         assert entry.facts["retries"] == 0
         assert entry.how == "unidentified", flow
-    acts = [one.facts["acts"] for one in told.ledger.values() if one.flow == "store"]
-    assert {one["chunk:store:completed"] for one in acts if "chunk:store:completed" in one} == {1}
-    assert told.ledger[told.again["store"]["id"]].facts["acts"]["run:artifact:published"] == 1
+    stored = told.ledger[told.again["store"]["id"]].facts["acts"]
+    assert stored["chunk:store:completed"] == 1
+    assert stored["run:artifact:published"] == 1
