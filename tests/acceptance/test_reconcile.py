@@ -1,6 +1,6 @@
 """Runs killed at work, and their worker with them: record and reality come together again.
 
-One run of each flow is stopped by SIGSTOP once the ledger has its start, so that it is at work;
+One run of each flow is held once the ledger has its start, so that it is at work and does not end;
 then the worker is killed, and the runs. ``custody up`` ends, for its worker is gone, and is begun
 again.
 """
@@ -10,8 +10,9 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,12 @@ from custody.database.ledger import RunEntry
 from custody.demo.lines import CONSENTS, CUSTOMERS
 
 pytestmark = pytest.mark.slow
+FLOWS = ("ingest", "store", "use", "transfer", "destroy", "turn", "rekey", "retag", "close-period")
 AT_WORK = {"RUNNING", "PENDING", "CANCELLING"}
 AGAIN = "again:1"
 # What a run of it comes to when it is left alone; 2099 is not over.
 ENDS = {"close-period": "FAILED"}
+PATIENCE = 300.0  # seconds, for nine runs at once on two cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ def told(chinook: Path) -> Iterator[Told]:
     home = Path(tempfile.mkdtemp(prefix="cus-"))
     try:
         with founded_firm(home, chinook) as firm:
-            with up(firm, ends=1):
+            with up(firm, ends=1), held_at_work(firm):
                 started = start_one_of_each(firm)
                 kill_at_work(firm, started)
             with up(firm):
@@ -59,12 +62,30 @@ def told(chinook: Path) -> Iterator[Told]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def start_one_of_each(firm: Firm) -> dict[str, str]:
-    """Start one run of every flow, with something to do for each, and return their ids."""
+@contextmanager
+def held_at_work(firm: Firm) -> Iterator[None]:
+    """Give every flow something to do, and hold the runs of this block at work."""
     for source in (CONSENTS, CUSTOMERS):
         firm.custody("ingest", str(firm.legacy.paths[source]), "--source", source)
     first = firm.start("ingest", source="chinook_customers")
     assert firm.ended(first)["state_type"] == "COMPLETED"
+    folder = firm.home / "holding"
+    folder.mkdir()
+    shutil.copy(Path(__file__).parent / "holding" / "sitecustomize.py", folder)
+    for flow in FLOWS:
+        path = f"/deployments/{firm.deployment(flow)['id']}"
+        variables = {"env": {"PYTHONPATH": str(folder)}}
+        status, answer = firm.call("PATCH", path, {"job_variables": variables})
+        assert status == HTTPStatus.NO_CONTENT, answer
+    (folder / "hold").touch()
+    try:
+        yield
+    finally:
+        (folder / "hold").unlink()
+
+
+def start_one_of_each(firm: Firm) -> dict[str, str]:
+    """Start one run of every flow, with something to do for each, and return their ids."""
     session = ("--session", str(firm.home / "demo" / "business.session"))
     asked = ("--dataset", "customers", "--purpose", "insurance_service", "--masked", "name")
     request = str(firm.custody("use", "request", *asked, *session)["request"])
@@ -85,26 +106,21 @@ def start_one_of_each(firm: Firm) -> dict[str, str]:
 
 
 def kill_at_work(firm: Firm, started: Mapping[str, str]) -> None:
-    """Stop every run once the ledger has its start, kill their worker, then the runs."""
-    custody = firm.house.custody
-    stopped: dict[str, int] = {}
+    """Kill, once the ledger has the start of every run, their worker, and then the runs."""
 
-    def stop_those_at_work() -> int:
-        begun = {one.run_id for one in runs_in_ledger(custody) if one.state == "RUNNING"}
-        for run_id in begun & set(started.values()) - set(stopped):
-            number = int(str(firm.run(run_id)["infrastructure_pid"]).rpartition(":")[2])
-            os.kill(number, signal.SIGSTOP)
-            stopped[run_id] = number
-        return len(stopped)
+    def at_work() -> set[str]:
+        known = runs_in_ledger(firm.house.custody)
+        return {one.run_id for one in known if one.state == "RUNNING"}
 
-    wait_until(stop_those_at_work, len(started).__eq__, pause=0.05)
-    (worker,) = {parent_of(number) for number in stopped.values()}
-    os.kill(worker, signal.SIGKILL)
-    for number in stopped.values():
-        with suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
-    known = {one.run_id: one for one in runs_in_ledger(custody)}
-    assert {known[run_id].state for run_id in started.values()} == {"RUNNING"}
+    wait_until(at_work, set(started.values()).issubset, seconds=PATIENCE)
+    numbers = [
+        int(str(firm.run(run_id)["infrastructure_pid"]).rpartition(":")[2])
+        for run_id in started.values()
+    ]
+    (worker,) = {parent_of(number) for number in numbers}
+    for number in (worker, *numbers):
+        os.kill(number, signal.SIGKILL)
+    assert at_work() >= set(started.values())
 
 
 def reconciled(firm: Firm, started: Mapping[str, str]) -> Told:
@@ -120,7 +136,9 @@ def reconciled(firm: Firm, started: Mapping[str, str]) -> Told:
     again = {
         run["name"].partition(" ")[0]: run
         for run in wait_until(
-            lambda: again_of(firm), lambda runs: all(one["state_type"] in ENDED for one in runs)
+            lambda: again_of(firm),
+            lambda runs: all(one["state_type"] in ENDED for one in runs),
+            seconds=PATIENCE,
         )
     }
     second = firm.ended(firm.start("reconcile"))
