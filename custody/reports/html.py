@@ -9,11 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from custody.codes import codes_of
 from custody.messages import LANGUAGES
 from custody.reports.bars import FULL, ranked, single, stacked
+from custody.reports.templating import page_environment
 from custody.reports.words import (
     breakable,
     code_article,
@@ -114,13 +115,7 @@ def render_report(document: Document, lang: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("custody.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters.update(
         breakable=breakable,
         grouped=grouped,

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
+
+from custody.reports.templating import page_environment
 
 Facts = Sequence[tuple[str, str]]
 Tables = Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]]
@@ -23,11 +25,4 @@ def render_page(title: str, lang: str, facts: Facts, tables: Tables) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("custody.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2")
+    return page_environment().get_template("page.html.j2")

@@ -7,6 +7,7 @@ import pytest
 from house import Site, founded
 from racing import accept_all
 
+from custody.acts.context import Custody
 from custody.embedded.postgres import EmbeddedPostgres
 
 
@@ -18,3 +19,10 @@ def site(
     accept_all(monkeypatch)
     with founded(_templates, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def custody(site: Site) -> Iterator[Custody]:
+    """Return that installation, opened."""
+    with site.opened() as custody:
+        yield custody

@@ -1,13 +1,12 @@
 """A run that fell silent is fenced: nothing is done in its name, whether it comes back or not."""
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from house import Site, founded, plan_all
-from racing import accept_all, settled_contracts
+from house import plan_all
+from racing import settled_contracts
 from sqlalchemy import text
 
 from custody.acts import endings, recording
@@ -24,23 +23,9 @@ from custody.acts.recording import record
 from custody.acts.turning import turn_keys
 from custody.database.engine import transaction
 from custody.database.leases import end_lease
-from custody.embedded.postgres import EmbeddedPostgres
 
 DUE = date(2015, 3, 2)
 SILENT = 60.0
-
-
-@pytest.fixture
-def site(_templates: EmbeddedPostgres, tmp_path: Path) -> Iterator[Site]:
-    with founded(_templates, tmp_path) as site:
-        yield site
-
-
-@pytest.fixture
-def custody(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Custody]:
-    accept_all(monkeypatch)
-    with site.opened() as custody:
-        yield custody
 
 
 def begun(custody: Custody, flow: str = "destroy") -> Actor:

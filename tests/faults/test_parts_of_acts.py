@@ -1,15 +1,14 @@
 """What bulk acts did to one record is proved by itself, and of an erased person by nobody."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from house import TESTER, Site, copied, destroy, founded, plan_all, take_keystore
-from racing import accept_all, contract, contracts_file, settle, settled_contracts
+from house import TESTER, Site, copied, destroy, plan_all, take_keystore
+from racing import contract, contracts_file, settle, settled_contracts
 from sqlalchemy import text
 
 from custody.acts.checkpoints import bring_up_to_date
@@ -28,19 +27,6 @@ from custody.merkle import ProofInvalidError
 PEOPLE = 6
 DUE = date(2015, 3, 2)
 KEPT = date(2026, 11, 2)
-
-
-@pytest.fixture
-def site(_templates: EmbeddedPostgres, tmp_path: Path) -> Iterator[Site]:
-    with founded(_templates, tmp_path) as site:
-        yield site
-
-
-@pytest.fixture
-def custody(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Custody]:
-    accept_all(monkeypatch)
-    with site.opened() as custody:
-        yield custody
 
 
 def events(custody: Custody, proofs: list[PartProof]) -> list[str]:

@@ -6,7 +6,6 @@ README and docs/ledger.md say.
 """
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import TypeAlias
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from house import NOW, TESTER, Site, founded
+from served_witness import served
 from sqlalchemy import Connection, Engine, text
 
 from custody.acts.checkpoints import keep_checkpoint, log_key, require_extended
@@ -32,7 +32,6 @@ from custody.note import Note, sign_note
 from custody.outside.places import Outside, in_folders
 from custody.outside.witness import Witness
 from custody.outside.witness_client import WitnessPlace
-from custody.outside.witness_server import WitnessServer
 
 ENTRIES = 130
 PLACES = 60
@@ -69,7 +68,7 @@ def firm(_templates: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
     with founded(_templates, folder) as site, site.opened() as opened:
         witness = Witness.create(folder / "witness", "witness.example/w1")
         witness.trust(log_key(opened))
-        with served(witness) as place:
+        with served(witness, lambda: NOW) as place:
             watched = replace(opened, outside=replace(opened.outside, witness=place))
             for number in range(1, ENTRIES):  # beside the one of the installation's creation
                 append(watched, number)
@@ -84,19 +83,6 @@ def firm(_templates: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
                 site=site, custody=opened, owner=owner, witness=place, folder=folder, given=given
             )
             owner.dispose()
-
-
-@contextmanager
-def served(witness: Witness) -> Iterator[WitnessPlace]:
-    with WitnessServer(("127.0.0.1", 0), witness, lambda: NOW) as server:
-        answering = threading.Thread(target=server.serve_forever, args=(0.01,))
-        answering.start()
-        try:
-            url = f"http://127.0.0.1:{server.server_address[1]}"
-            yield WitnessPlace(url=url, key=witness.key)
-        finally:
-            server.shutdown()
-            answering.join()
 
 
 def append(custody: Custody, number: int) -> None:
@@ -294,7 +280,7 @@ def test_a_witness_that_forgot_what_it_cosigned_is_not_believed(firm: Firm, tmp_
     empty = Witness.create(tmp_path / "empty", "witness.example/w1")
     empty.trust(log_key(firm.custody))
     forgetful = replace(empty, private=_private_of(firm))
-    with served(forgetful) as place:
+    with served(forgetful, lambda: NOW) as place:
         asked = replace(watched, outside=replace(watched.outside, witness=place))
         assert f"{ENTRIES} entries: the witness" in verdict(asked)
 

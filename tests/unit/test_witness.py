@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from served_witness import served
 
 from custody.checkpoint import (
     Checkpoint,
@@ -43,7 +44,6 @@ from custody.note import (
 )
 from custody.outside.witness import NotCosignedError, Witness
 from custody.outside.witness_client import WitnessPlace, WitnessUnreachableError
-from custody.outside.witness_server import WitnessServer
 
 AT = datetime(2026, 11, 28, 5, 0, tzinfo=UTC)
 LOG = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -169,19 +169,6 @@ def test_a_log_keeps_its_key(witness: Witness) -> None:
     assert Witness.open(witness.folder).logs == {ORIGIN: LOG_KEY}
 
 
-@contextmanager
-def served(witness: Witness) -> Iterator[WitnessPlace]:
-    with WitnessServer(("127.0.0.1", 0), witness, at) as server:
-        answering = threading.Thread(target=server.serve_forever, args=(0.01,))
-        answering.start()
-        try:
-            url = f"http://127.0.0.1:{server.server_address[1]}"
-            yield WitnessPlace(url=url, key=witness.key)
-        finally:
-            server.shutdown()
-            answering.join()
-
-
 def ask(place: WitnessPlace, size: int, last: int = 0, leaves: list[bytes] = LEAVES) -> Note:
     return place.cosigned(
         note(size, leaves),
@@ -192,7 +179,7 @@ def ask(place: WitnessPlace, size: int, last: int = 0, leaves: list[bytes] = LEA
 
 
 def test_over_http_a_log_gets_cosigned_and_the_last_one_is_told(witness: Witness) -> None:
-    with served(witness) as place:
+    with served(witness, at) as place:
         assert place.last(ORIGIN) is None
         for size, last in ((5, 0), (7, 5), (9, 0), (9, 9)):  # of the third it forgot the last
             cosigned = ask(place, size, last)
@@ -205,7 +192,7 @@ def test_over_http_a_log_gets_cosigned_and_the_last_one_is_told(witness: Witness
 
 
 def test_over_http_a_log_that_was_cut_or_rewritten_is_told_so(witness: Witness) -> None:
-    with served(witness) as place:
+    with served(witness, at) as place:
         ask(place, 10)
         for size, last, leaves in (
             (9, 0, LEAVES),
@@ -221,7 +208,7 @@ def test_over_http_a_log_that_was_cut_or_rewritten_is_told_so(witness: Witness) 
 
 
 def test_at_the_same_time_no_two_contradicting_ones_are_cosigned(witness: Witness) -> None:
-    with served(witness) as place:
+    with served(witness, at) as place:
         ask(place, 10)
         tried = [(size, leaves) for size in range(11, 31) for leaves in (LEAVES, REWRITTEN)]
 
@@ -242,7 +229,7 @@ def test_who_does_not_answer_as_a_witness_is_not_believed(witness: Witness) -> N
     silent = WitnessPlace(url="http://127.0.0.1:9", key=witness.key)
     with pytest.raises(WitnessUnreachableError):
         silent.last(ORIGIN)
-    with served(witness) as place:
+    with served(witness, at) as place:
         ask(place, 5)
         somebody = VerifierKey.of(
             witness.name, witness.key.kind, Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -253,7 +240,7 @@ def test_who_does_not_answer_as_a_witness_is_not_believed(witness: Witness) -> N
 
 
 def test_http_of_any_shape_gets_an_answer_and_leaves_it_at_work(witness: Witness) -> None:
-    with served(witness) as place:
+    with served(witness, at) as place:
         address = place.url.removeprefix("http://")
         for method, path, body, headers, status in (
             ("POST", "/else", b"", {}, 404),
