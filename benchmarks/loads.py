@@ -190,7 +190,7 @@ def _purge(made: Ground, batch_id: UUID, found: _Found) -> None:
         plan = plan_destruction(custody, ACTOR, scope)
         for chunk in claim_plan(custody, ACTOR, plan.id):
             erase_chunk(custody, ACTOR, plan.id, chunk)
-        certify_destruction(custody, ACTOR, verify_absence(custody, plan.id))
+        certify_destruction(custody, ACTOR, verify_absence(custody, ACTOR, plan.id))
 
     found.add("purge", _PURGED / made.meter.measure(purge).wall)
 

@@ -192,7 +192,7 @@ class Client:
         """Erase what a plan lists, read every place back, and return the certificate."""
         for chunk in destroy.claim_plan(self.custody, self.actor, plan_id):
             destroy.erase_chunk(self.custody, self.actor, plan_id, chunk)
-        absence = certify.verify_absence(self.custody, plan_id)
+        absence = certify.verify_absence(self.custody, self.actor, plan_id)
         return certify.certify_destruction(self.custody, self.actor, absence)
 
     def turn_keys(self, *, everything: bool = False) -> TurnReceipt | None:

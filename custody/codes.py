@@ -83,7 +83,7 @@ quality   blocking  H3     resident_id_malformed resident_id_check_digit residen
 quality   blocking  H3     resident_id_birth_mismatch resident_id_sex_mismatch date_implausible
 quality   blocking  H3     bank_card_check_digit mobile_malformed email_malformed
 quality   blocking  H3     confusable_character numeric_identifier_cell duplicate_in_batch
-quality   blocking  H3     ragged_row source_empty
+quality   blocking  H3     ragged_row source_empty expectation_failed
 basis     blocking  P13    consent_missing basis_not_established
 basis     blocking  P14    consent_not_explicit consent_after_collection notice_not_covering
 basis     blocking  P15    consent_withdrawn
@@ -114,7 +114,9 @@ fault     blocking  H2.4b  person_key
 fault     blocking  H2.4d  ledger_broken checkpoint_contradicted checkpoint_invalid
 fault     blocking  H2.4d  witness_refused witness_unreachable
 fault     blocking  P47    destruction_failed
-fault     blocking  H3     quality_gate
+fault     blocking  H3     quality_gate row_count_unexpected stored_otherwise
+fault     blocking  H3     index_incomplete package_count
+fault     blocking  H2.4a  seal_absent
 fault     blocking  H2.4d  clock_jumped
 fault     blocking  H2.1   policy_invalid policy_syntax policy_unknown_key policy_missing_key
 fault     blocking  H2.1   policy_duplicate_key policy_wrong_type policy_illegal_value

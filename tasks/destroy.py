@@ -77,7 +77,7 @@ def erase_chunk(plan_id: str, chunk: int) -> dict[str, int]:
 @step
 def verify_absence(plan_id: str) -> certifying.AbsenceReceipt:
     """Read every place back; what is still there fails the run, and nothing is certified."""
-    return certifying.verify_absence(custody(), read_id(PLAN, plan_id))
+    return certifying.verify_absence(custody(), actor(), read_id(PLAN, plan_id))
 
 
 @step

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from custody.acts import batches, search, store, taking
+from custody.acts import batches, gates, search, store, taking
 from custody.acts.context import Custody
 from custody.database.batches import Batch, ChunkReceipt
 from custody.identifiers import BATCH, read_id, show_id
@@ -72,7 +72,8 @@ def examine_source(source: str) -> BatchReceipt:
 
 @step
 def claim_store(batch_id: str) -> BatchWork:
-    """Return the spans of a batch that is to be stored; search indexes are made fit for it."""
+    """Return the spans of a batch that its gate lets pass; search indexes are made fit for it."""
+    gates.pass_gate(custody(), actor(), read_id(BATCH, batch_id))
     batch = batches.require_batch(custody(), read_id(BATCH, batch_id))
     search.prepare_indexes(custody(), actor(), batch)
     return _work(batch)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from custody.acts.context import Actor, Custody
+from custody.acts.gates import close_gate
 from custody.acts.opening import content_tag_of, open_reader
 from custody.acts.policy import remember_policy
 from custody.acts.recording import record
@@ -93,6 +94,24 @@ def new_batch_value(custody: Custody, source_name: str, chunks: int) -> Batch:
     )
 
 
+def single_batch_value(custody: Custody, namespace: str) -> Batch:
+    """Return the batch value of a consent that comes alone: it is written nowhere."""
+    return Batch(
+        id=time_ordered_id(custody.now()),
+        source="",
+        dataset=CONSENTS,
+        purpose=NO_PURPOSE,
+        namespace=namespace,
+        content_tag=b"",
+        location=None,
+        policy_digest=custody.policy.digest,
+        state="open",
+        chunks=1,
+        opened_at=custody.now(),
+        opened_by="",
+    )
+
+
 def require_batch(custody: Custody, batch_id: UUID) -> Batch:
     """Return the batch.
 
@@ -110,7 +129,8 @@ def close_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt:
     """Compare record keys across the batch's chunks, and close its ingest.
 
     Rows that repeat a record key with the same content are ``unchanged`` but for the first; rows
-    that contradict each other are all refused, for nothing says which of them is right.
+    that contradict each other are all refused, for nothing says which of them is right. A batch of
+    which more fails a check than is let pass is stopped at its gate and waits.
 
     Raises:
         UsageError: Chunks are missing.
@@ -125,10 +145,12 @@ def close_batch(custody: Custody, actor: Actor, batch_id: UUID) -> ChunkReceipt:
             raise UsageError("the batch is not read to its end", show_id(BATCH, batch_id))
         settle_repeats(custody, connection, batch)
         tables.drop_batch_rows(connection, batch_id)
-        receipt = total(batch_id, tables.list_chunks(connection, batch_id))
+        receipts = tables.list_chunks(connection, batch_id)
+        receipt = total(batch_id, receipts)
         if not receipt.read + receipt.unchanged:
             raise _empty(batch.source)
-        done = "stored" if batch.dataset == CONSENTS else "ingested"
+        passed = close_gate(connection, custody, actor, batch, receipts)
+        done = "stored" if batch.dataset == CONSENTS else "ingested" if passed else "stopped"
         tables.set_batch_state(connection, batch_id, done)
         record(connection, custody, actor, "batch:ingest:completed", facts_of(batch, receipt))
     reached("batch:ingest-closed")

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
+from custody.acts.gates import DESTROY, record_result
 from custody.acts.planning import require_plan
 from custody.acts.recording import record
 from custody.canonical import canonical, parse_canonical
@@ -23,23 +24,39 @@ from custody.destruction import (
     certificate_statement,
 )
 from custody.errors import UsageError
+from custody.gates import Counts, judge, stage_suite
 from custody.identifiers import CERTIFICATE, INSTALLATION, PLAN, show_id, time_ordered_id
 from custody.steps import reached
 
 _PAGE: Final = 5000
+_PLACES: Final = {
+    "every_outcome_final": "records",
+    "records_absent": "records",
+    "record_keys_absent": "record_keys",
+    "search_index_absent": "search_index",
+    "identity_tags_absent": "identity tags",
+    "data_keys_ended": "data keys",
+}
+"""The place that each check of the stage looks at."""
+_ROW_PLACES: Final = ("records_absent", "record_keys_absent", "search_index_absent")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AbsenceReceipt:
-    """What reading back found: per place how many rows were looked for and are gone."""
+    """What reading back found: per place how many rows were looked for and are gone.
+
+    Attributes:
+        quality: The digest of the result that the ledger has of it.
+    """
 
     plan_id: UUID
     outcomes: Mapping[str, int]
     places: Mapping[str, int]
+    quality: str
 
 
-def verify_absence(custody: Custody, plan_id: UUID) -> AbsenceReceipt:
-    """Read back every place a plan's records and identities could still be in.
+def verify_absence(custody: Custody, actor: Actor, plan_id: UUID) -> AbsenceReceipt:
+    """Read back every place a plan's records and identities could still be in, and record it.
 
     Raises:
         DestructionFailedError: A place still holds something, a record vanished unexplained, or a
@@ -51,14 +68,24 @@ def verify_absence(custody: Custody, plan_id: UUID) -> AbsenceReceipt:
         counts = plans.outcome_counts(connection, plan_id)
         outcomes = add_counts(*({count.outcome: count.rows} for count in counts))
         unfinished = outcomes.get("planned", 0) + outcomes.get("failed", 0)
-        if unfinished:
-            raise DestructionFailedError(shown, "records", unfinished)
-        looked_for = _look_back(connection, shown, plan_id)
-        left = endings.count_endings(connection, plan_id)
-    if left:
-        raise DestructionFailedError(shown, "data keys", left)
+        destroyed = outcomes.get("destroyed", 0)
+        looked_at = {
+            "every_outcome_final": (sum(outcomes.values()), unfinished),
+            **_look_back(connection, plan_id, destroyed),
+            "data_keys_ended": (destroyed, endings.count_endings(connection, plan_id)),
+        }
+        result = judge(stage_suite(custody.policy, DESTROY), looked_at)
+        record_result(connection, custody, actor, {"plan": shown}, result)
+    for one in result.failed:
+        raise DestructionFailedError(shown, _PLACES[one.check.name], one.failed)
     reached("verify:absent")
-    return AbsenceReceipt(plan_id=plan_id, outcomes=outcomes, places=looked_for)
+    places = {_PLACES[name]: looked_at[name][0] for name in _ROW_PLACES}
+    return AbsenceReceipt(
+        plan_id=plan_id,
+        outcomes=outcomes,
+        places=places | {"identities": looked_at["identity_tags_absent"][0]},
+        quality=str(result.facts()["digest"]),
+    )
 
 
 def certify_destruction(custody: Custody, actor: Actor, absence: AbsenceReceipt) -> Certificate:
@@ -102,21 +129,21 @@ def verify_certificate(body: str, signature: bytes, public_key: bytes) -> dict[s
     return said
 
 
-def _look_back(connection: Connection, shown: str, plan_id: UUID) -> dict[str, int]:
-    looked_for = {"records": 0, "record_keys": 0, "search_index": 0}
+def _look_back(connection: Connection, plan_id: UUID, destroyed: int) -> Counts:
+    """Return by check how many rows were looked for in its place, and how many are there."""
+    found = dict.fromkeys(_ROW_PLACES, 0)
     after = UUID(int=0)
     while page := plans.planned_after(connection, plan_id, after, _PAGE):
         gone = [one.record_id for one in page if one.outcome == "destroyed"]
-        for place, found in plans.places_still_holding(connection, gone).items():
-            if found:
-                raise DestructionFailedError(shown, place, found)
-            looked_for[place] += len(gone)
+        still = plans.places_still_holding(connection, gone)
+        found = {name: found[name] + still[_PLACES[name]] for name in found}
         after = page[-1].record_id
     ended = plans.identities_ended(connection, plan_id)
     remaining = identities.count_tags(connection, ended)
-    if remaining:
-        raise DestructionFailedError(shown, "identity tags", remaining)
-    return {**looked_for, "identities": len(ended)}
+    return {
+        **{name: (destroyed, left) for name, left in found.items()},
+        "identity_tags_absent": (len(ended), remaining),
+    }
 
 
 def _issue(custody: Custody, connection: Connection, absence: AbsenceReceipt) -> Certificate:
@@ -138,6 +165,7 @@ def _issue(custody: Custody, connection: Connection, absence: AbsenceReceipt) ->
             for c in plans.outcome_counts(connection, plan.id)
         ],
         "verified_absent": dict(absence.places),
+        "quality": absence.quality,
         "method": "rows deleted; data keys without survivors deleted; KEKs not destroyed yet",
         "statement": dict(certificate_statement(show_id(PLAN, plan.id), destroyed)),
         "public_key": custody.keyring.verify_key_bytes().hex(),

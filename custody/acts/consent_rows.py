@@ -96,7 +96,8 @@ def draft_consents(
     """Draft a chunk of consents from the database as it is now."""
     dataset = consents_dataset(custody.policy)
     normalised = normalise_rows(dataset, chunk.rows, custody.zone)
-    verdict = check_chunk(dataset, consent_scope(dataset), normalised, today=custody.today())
+    scope = consent_scope(dataset)
+    verdict = check_chunk(custody.policy, dataset, scope, normalised, today=custody.today())
     epochs = epochs_of(custody, connection)
     kinds = kinds_of(custody, epochs, dataset, batch.namespace)
     rows = [_row(custody, dataset, batch, kinds, one, verdict) for one in normalised]

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from custody.acts.batches import facts_of
+from custody.acts.batches import facts_of, single_batch_value
 from custody.acts.claiming import written_meanwhile
 from custody.acts.consent_rows import (
     ConsentDraft,
@@ -41,6 +41,7 @@ from custody.database import customers
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.consents import NewConsent
 from custody.database.engine import transaction
+from custody.database.quality import keep_suite
 from custody.errors import QualityGateError, Reason, RefusedError
 from custody.identifiers import CUSTOMER, show_id, time_ordered_id
 from custody.intake import IntakeRow
@@ -92,7 +93,7 @@ def record_consent(
     Raises:
         QualityGateError: The facts are incomplete or malformed, or contradict what is known.
     """
-    batch = _single_batch(custody, namespace)
+    batch = single_batch_value(custody, namespace)
     chunk = Chunk(number=0, rows=(RawRow(number=1, values=facts),))
     return again_if_changed(lambda: _record_once(custody, actor, batch, chunk))
 
@@ -153,6 +154,7 @@ def _ingest_once(
         _write(custody, connection, batch, draft, keys)
         refused = [_refused(custody, row) for row in draft.refused]
         hold_rows(custody, connection, batch.id, chunk.number, "ingest", refused)
+        keep_suite(connection, draft.verdict.suite)
         tables.save_chunk(connection, receipt)
         record(connection, custody, actor, "chunk:consents:recorded", facts_of(batch, receipt))
     reached("consents:chunk-written")
@@ -277,23 +279,5 @@ def _receipt(batch: Batch, chunk: Chunk, draft: ConsentDraft) -> ChunkReceipt:
         unchanged=draft.unchanged,
         stored=len(draft.accepted),
         reasons=count_codes(row.codes for row in draft.refused),
-        quality={"digest": draft.verdict.digest, "suite": draft.verdict.suite_digest},
-    )
-
-
-def _single_batch(custody: Custody, namespace: str) -> Batch:
-    """Return the batch value of a consent that comes alone: it is written nowhere."""
-    return Batch(
-        id=time_ordered_id(custody.now()),
-        source="",
-        dataset="consents",
-        purpose="",
-        namespace=namespace,
-        content_tag=b"",
-        location=None,
-        policy_digest=custody.policy.digest,
-        state="open",
-        chunks=1,
-        opened_at=custody.now(),
-        opened_by="",
+        quality=draft.verdict.receipt(),
     )

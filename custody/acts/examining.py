@@ -195,7 +195,7 @@ def _judge(
 ) -> Verdict:
     numbers = {row.number for row in fresh}
     rows = [row for row in normalised if row.number in numbers]
-    return check_chunk(dataset, scope, rows, today=custody.today())
+    return check_chunk(custody.policy, dataset, scope, rows, today=custody.today())
 
 
 class _Bench:

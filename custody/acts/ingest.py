@@ -21,6 +21,7 @@ from custody.acts.recording import record
 from custody.database import batches as tables
 from custody.database.batches import Batch, BatchRow, ChunkReceipt
 from custody.database.engine import transaction
+from custody.database.quality import keep_suite
 from custody.intake import IntakeRow
 from custody.policy.model import Dataset, Scope
 from custody.rows import Chunk
@@ -56,6 +57,7 @@ def ingest_chunk(
         if within is not None:
             within(connection)
         _write(custody, connection, batch, chunk.number, examined)
+        keep_suite(connection, examined.verdict.suite)
         tables.save_chunk(connection, receipt)
         record(connection, custody, actor, "chunk:ingest:completed", facts_of(batch, receipt))
     reached("ingest:chunk-written")
@@ -79,7 +81,7 @@ def _receipt(batch: Batch, chunk: Chunk, examined: Examined) -> ChunkReceipt:
         reasons=examined.reasons,
         warnings=examined.warnings,
         dropped=examined.dropped,
-        quality={"digest": examined.verdict.digest, "suite": examined.verdict.suite_digest},
+        quality=examined.verdict.receipt(),
         basis=None if examined.basis is None else examined.basis.facts(),
     )
 

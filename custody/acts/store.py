@@ -9,8 +9,6 @@ anything moved, the chunk is drafted anew. 4. Replaced versions leave their keys
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -19,31 +17,33 @@ from custody.acts.basis import read_basis
 from custody.acts.batches import facts_of, require_batch, total
 from custody.acts.collecting import uncollected
 from custody.acts.context import Actor, Custody
-from custody.acts.draft import Draft, Planned
+from custody.acts.draft import Draft
 from custody.acts.drafting import draft_chunk
 from custody.acts.endings import finish_endings
+from custody.acts.gates import (
+    STORE,
+    record_result,
+    recording_failure,
+    require_passed,
+    stored_counts,
+)
 from custody.acts.intake_area import RefusedRow, hold_rows, read_intake
 from custody.acts.rechecking import require_still_true
 from custody.acts.recording import record
 from custody.acts.redoing import again_if_changed
-from custody.acts.sealing import seal_payloads
 from custody.acts.sharing import share_chunks
 from custody.acts.subjects import ChangedMeanwhileError, lift_suppressions, write_learnt
+from custody.acts.writing import Written, write_records
 from custody.counts import add_counts, count_codes
 from custody.database import batches as tables
-from custody.database import customers, endings, identities, periods, records
+from custody.database import customers, periods
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import transaction
-from custody.database.records import RecordKey
-from custody.database.search import Plan, SearchEntry, copy_search, delete_search, share_plans
 from custody.errors import UsageError
+from custody.gates import judge, stage_suite
+from custody.identifiers import BATCH, show_id
 from custody.keys.wrapping import INTAKE
-from custody.parts import Parts, salt_of
-from custody.policy.model import Dataset, Level
-from custody.randomness import Pool, Randomness
-from custody.record import PSEUDONYM, RecordRow
 from custody.seal import DataKey
-from custody.searching import FULL_BITS, fitting_bits, index_of, indexes_of, searches_of, term_of
 from custody.steps import reached
 
 
@@ -52,12 +52,13 @@ def store_chunk(custody: Custody, actor: Actor, batch_id: UUID, chunk: int) -> C
 
     Raises:
         UsageError: The batch or the chunk is unknown, or its ingest is not closed.
+        GateFailedError: What was written is not what was accepted; nothing of the chunk is stored.
         ChangedMeanwhileError: Others kept changing what the chunk relies on.
     """
     batch = require_batch(custody, batch_id)
-    if batch.state not in ("ingested", "stored"):
+    if batch.state not in ("ingested", "stored"):  # ``stopped`` waits for :func:`pass_gate`
         raise UsageError("the batch is not ready to be stored; its state is", batch.state)
-    with uncollected():
+    with uncollected(), recording_failure(custody, actor):
         first = iter((True,))
         return again_if_changed(
             lambda: _store_once(custody, actor, batch, chunk, trusting=next(first, False))
@@ -91,6 +92,9 @@ def finish_store(custody: Custody, actor: Actor, batch_id: UUID) -> None:
             tables.set_batch_state(connection, batch_id, "stored")
             facts = facts_of(batch, total(batch_id, receipts))
             record(connection, custody, actor, "batch:store:completed", facts)
+            suite = stage_suite(custody.policy, STORE, batch.dataset)
+            result = judge(suite, stored_counts(suite, receipts))
+            record_result(connection, custody, actor, {"batch": show_id(BATCH, batch_id)}, result)
         if not waiting:
             # Under the batch's lock: a retry of its quarantine may be about to seal a new chunk.
             custody.keyring.batches.drop(batch_id, INTAKE)
@@ -151,135 +155,31 @@ def _write(  # noqa: PLR0913 - one unit of work and all it needs
     customers.add_customers(connection, draft.new_customers, custody.now())
     write_learnt(custody, connection, draft.directory, keys)
     lift_suppressions(connection, draft.directory)
-    parts = _write_records(custody, connection, batch, draft, keys)
+    written = write_records(custody, connection, batch, draft, keys)
+    _require_whole(custody, batch, written)
     refused = [RefusedRow(row=row, codes=codes) for row, codes in draft.refused]
     hold_rows(custody, connection, batch.id, chunk, "store", refused)
     tables.drop_intake(connection, batch.id, chunk)
-    stored = _stored(receipt, draft)
+    stored = _stored(receipt, draft, written)
     tables.save_chunk(connection, stored)
     facts = facts_of(batch, stored)
-    record(connection, custody, actor, "chunk:store:completed", facts, parts)
+    record(connection, custody, actor, "chunk:store:completed", facts, written.parts)
     return stored
 
 
-def _write_records(
-    custody: Custody,
-    connection: Connection,
-    batch: Batch,
-    draft: Draft,
-    keys: Mapping[tuple[UUID, str], DataKey],
-) -> Parts:
-    """Write a chunk's records with all that belongs to them, and return the parts of the act."""
-    # Before any entry goes: whoever fits an index locks it in this order too.
-    dataset = custody.policy.dataset(batch.dataset)
-    expected = fitting_bits(batch.chunks * len(draft.planned), FULL_BITS)
-    plans = share_plans(connection, dataset.name, indexes_of(dataset), expected)
-    replaced = [planned for planned in draft.planned if planned.replaces is not None]
-    old = [planned.record_id for planned in replaced]
-    if old:
-        endings.end_keys_of_records(connection, old, "replaced", custody.now())
-        delete_search(connection, old)
-        if records.delete_rows(connection, old) != len(old):
-            raise ChangedMeanwhileError
-    _write_record_keys(connection, draft)
-    randomness, stored_at = Pool(), custody.now()
-    rows = (
-        _seal(custody, batch, planned, keys, randomness, stored_at) for planned in draft.planned
-    )
-    records.copy_records(connection, rows)
-    copy_search(connection, _search_entries(custody, plans, dataset, draft.planned))
-    return _parts(draft.planned, randomness)
+def _require_whole(custody: Custody, batch: Batch, written: Written) -> None:
+    """Check that what was written is what was to be.
+
+    Raises:
+        GateFailedError: It is not; with the transaction all of it goes again.
+    """
+    suite = stage_suite(custody.policy, STORE, batch.dataset)
+    names = [check.name for check in suite.checks]
+    result = judge(suite, dict(zip(names, written.counts, strict=True)))
+    require_passed(result, {"batch": show_id(BATCH, batch.id)})
 
 
-def _parts(planned: Sequence[Planned], randomness: Randomness) -> Parts:
-    parts = Parts(randomness)
-    for one in planned:
-        pseudonym = str(one.payloads[Level.GENERAL][PSEUDONYM])
-        parts.add(salt_of(pseudonym), one.record_id, one.version)
-    return parts
-
-
-def _write_record_keys(connection: Connection, draft: Draft) -> None:
-    epoch = draft.directory.epoch
-    renewed = [
-        (one.replaces.tag, one.record_tag)
-        for one in draft.planned
-        if one.replaces is not None and one.replaces.tag != one.record_tag
-    ]
-    if renewed:
-        identities.renew_record_tags(connection, renewed, epoch)
-    advanced = [_record_key(one) for one in draft.planned if one.replaces is not None]
-    if advanced and records.advance_record_keys(connection, advanced) != len(advanced):
-        raise ChangedMeanwhileError
-    new = [_record_key(one) for one in draft.planned if one.replaces is None]
-    records.copy_record_keys(connection, sorted(new, key=attrgetter("tag")), epoch)
-
-
-def _record_key(planned: Planned) -> RecordKey:
-    return RecordKey(
-        planned.record_tag,
-        planned.record_id,
-        planned.period,
-        planned.customer_id,
-        planned.version,
-        planned.row.content_tag,
-    )
-
-
-def _seal(
-    custody: Custody,
-    batch: Batch,
-    planned: Planned,
-    keys: Mapping[tuple[UUID, str], DataKey],
-    randomness: Randomness,
-    stored_at: datetime,
-) -> RecordRow:
-    key = keys[planned.customer_id, planned.period]
-    seals = seal_payloads(
-        custody,
-        key,
-        planned.payloads,
-        record_id=planned.record_id,
-        customer_id=planned.customer_id,
-        dataset=batch.dataset,
-        version=planned.version,
-        randomness=randomness,
-    )
-    return RecordRow(
-        id=planned.record_id,
-        period=planned.period,
-        customer_id=planned.customer_id,
-        dataset=batch.dataset,
-        purpose=batch.purpose,
-        namespace=batch.namespace,
-        version=planned.version,
-        key_id=key.key_id,
-        **seals,
-        ends_on=planned.ends_on,
-        level_raised=planned.level_raised,
-        batch_id=batch.id,
-        row_number=planned.row.number,
-        stored_at=stored_at,
-    )
-
-
-def _search_entries(
-    custody: Custody, plans: Mapping[str, Plan], dataset: Dataset, planned: Sequence[Planned]
-) -> list[SearchEntry]:
-    tags = custody.keyring.tags
-    entries = []
-    for field, how in searches_of(dataset):
-        kind = index_of(dataset.name, field, how)
-        tag_of = tags.searches(kind, plans[kind].bits)
-        entries += [
-            SearchEntry(kind, tag_of(term_of(how, str(value))), one.record_id, one.customer_id)
-            for one in planned
-            if (value := one.row.values.get(field.number)) is not None
-        ]
-    return entries
-
-
-def _stored(receipt: ChunkReceipt, draft: Draft) -> ChunkReceipt:
+def _stored(receipt: ChunkReceipt, draft: Draft, written: Written) -> ChunkReceipt:
     """Return the chunk's receipt once stored; rows that store quarantines count as refused."""
     return ChunkReceipt(
         batch_id=receipt.batch_id,
@@ -294,6 +194,6 @@ def _stored(receipt: ChunkReceipt, draft: Draft) -> ChunkReceipt:
         reasons=add_counts(receipt.reasons, count_codes(codes for _, codes in draft.refused)),
         warnings=add_counts(receipt.warnings, draft.warnings()),
         dropped=receipt.dropped,
-        quality=receipt.quality,
+        quality={**receipt.quality, STORE: written.counts},
         basis=receipt.basis,
     )

@@ -11,7 +11,7 @@ leaves nothing but a staging folder that the next attempt overwrites; a crash af
 rename, which the next attempt makes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -26,10 +26,11 @@ from custody.acts.deciding import (
     present_reasons,
     require_approved,
 )
+from custody.acts.gates import record_result, recording_failure
+from custody.acts.packing import Approved, cells_of, check_sent, columns_of
 from custody.acts.proof import refusal
 from custody.acts.recording import record
 from custody.acts.request_state import DELIVERED, recompute, require_request
-from custody.acts.reveal import Revealed, reveal
 from custody.acts.sifting import sift
 from custody.acts.vote import recheck_votes
 from custody.approval import TRANSFER, Request, show_instant
@@ -38,7 +39,7 @@ from custody.database import grants, requests
 from custody.database.customers import lock_customers
 from custody.database.engine import transaction
 from custody.database.grants import Delivery
-from custody.database.requests import PresentRow, RequestRow, VoteRow
+from custody.database.requests import RequestRow, VoteRow
 from custody.decision import APPROVALS_NEEDED, Decision, split_reasons
 from custody.errors import Reason, RefusedError, UsageError
 from custody.identifiers import INSTALLATION, REQUEST, STAFF, show_id
@@ -50,12 +51,9 @@ from custody.packages.outbox import (
     stage_manifest,
     stage_package,
 )
-from custody.packages.sheet import Cell, write_sheet
-from custody.policy.model import Field, FieldType
-from custody.showing import GENERAL_ONLY, in_clear, show_value
+from custody.packages.sheet import write_sheet
+from custody.policy.model import Field
 from custody.steps import reached
-
-_NUMBERS = frozenset({FieldType.DECIMAL, FieldType.INTEGER})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,16 +65,6 @@ class DeliveryReceipt:
     left_out: Mapping[str, int]
     package_sha256: str
     folder: Path
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Approved:
-    """A request as it is about to be delivered: everything looked at again, under locks."""
-
-    request: Request
-    rows: Sequence[PresentRow]
-    left_out: Mapping[str, int]
-    votes: Sequence[VoteRow]
 
 
 def decide_transfer(custody: Custody, actor: Actor, request_id: UUID) -> Decision:
@@ -95,9 +83,10 @@ def deliver(custody: Custody, actor: Actor, request_id: UUID) -> DeliveryReceipt
 
     Raises:
         AwaitingApprovalError: It waits for votes.
+        GateFailedError: The package does not hold what was approved less what is accounted for.
         RefusedError: It was refused or rejected, or something speaks against it by now.
     """
-    with transaction(custody.data) as connection:
+    with recording_failure(custody, actor), transaction(custody.data) as connection:
         revision = _lock_customers(connection, request_id)
         row, people = lock_request_with_people(connection, request_id)
         _require_transfer(row, revision)
@@ -141,25 +130,27 @@ def _look_again(
     request: Request,
     votes: Sequence[VoteRow],
     reasons: Sequence[Reason],
-) -> _Approved:
+) -> Approved:
     """Return what may be delivered; refuse with every reason if nothing may."""
     present = requests.present_rows(connection, request.id, request.revision)
     rows, left_out = sift(connection, custody, request, present)
     told = [*reasons, *([] if rows else [Reason(code="nothing_to_do")])]
     if told:
         raise RefusedError(request.shown, tuple(dict.fromkeys(told)))
-    return _Approved(request=request, rows=rows, left_out=left_out, votes=votes)
+    return Approved(request=request, rows=rows, left_out=left_out, votes=votes)
 
 
-def _stage(connection: Connection, custody: Custody, actor: Actor, approved: _Approved) -> Delivery:
+def _stage(connection: Connection, custody: Custody, actor: Actor, approved: Approved) -> Delivery:
     request = approved.request
     place = _place(custody, request)
     recipient = custody.policy.recipient(request.recipient)
-    columns = _columns(custody, request)
-    cells = _cells(custody, actor, approved, columns)
+    columns = columns_of(custody, request)
+    sent: list[UUID] = []
+    cells = cells_of(custody, actor, approved, columns, sent)
     pieces = write_sheet(request.form, [column.name for column in columns], cells)
     sealed = stage_package(place, recipient.key, pieces)
     reached("transfer:package-staged")
+    checked = check_sent(custody, approved, sent)
     manifest = canonical(_manifest(custody, approved, columns, place, sealed))
     signature = sign_manifest(custody.keyring.signing_key(), manifest)
     stage_manifest(place, manifest, signature)
@@ -173,6 +164,7 @@ def _stage(connection: Connection, custody: Custody, actor: Actor, approved: _Ap
         manifest=manifest.decode(),
         signature=signature,
     )
+    record_result(connection, custody, actor, {"request": request.shown}, checked)
     _note(connection, custody, actor, approved, delivery)
     return delivery
 
@@ -181,7 +173,7 @@ def _note(
     connection: Connection,
     custody: Custody,
     actor: Actor,
-    approved: _Approved,
+    approved: Approved,
     delivery: Delivery,
 ) -> None:
     request = approved.request
@@ -204,48 +196,9 @@ def _place(custody: Custody, request: Request) -> Place:
     return Place(outbox=custody.outbox, name=name, file=f"{request.dataset}.{request.form}.age")
 
 
-def _columns(custody: Custody, request: Request) -> list[Field]:
-    """Return the fields in the catalogue's order, which is the order of their numbers."""
-    dataset = custody.policy.dataset(request.dataset)
-    chosen = (dataset.field(name) for name in request.fields)
-    return sorted(chosen, key=lambda field: field.number)
-
-
-def _cells(
-    custody: Custody, actor: Actor, approved: _Approved, columns: Sequence[Field]
-) -> Iterator[list[Cell]]:
-    """Yield one row of cells per record; each chunk is revealed when the sheet asks for it."""
-    request = approved.request
-    for start in range(0, len(approved.rows), custody.chunk_rows):
-        chunk = approved.rows[start : start + custody.chunk_rows]
-        revealed = reveal(
-            custody,
-            actor,
-            record_ids=[row.record_id for row in chunk],
-            fields=frozenset(request.fields),
-            event="transfer:records:opened",
-            facts={"request": request.shown, "recipient": request.recipient},
-        )
-        if [(one.record_id, one.version) for one in revealed] != [
-            (row.record_id, row.version) for row in chunk
-        ]:
-            raise refusal(request.shown, "digest_mismatch", "records")
-        for one in revealed:
-            yield [_cell(column, one, request.fields[column.name]) for column in columns]
-
-
-def _cell(column: Field, revealed: Revealed, asked: str) -> Cell:
-    value = revealed.values.get(column.name)
-    sealed_at = revealed.levels.get(column.name, column.level)
-    numeric = column.type in _NUMBERS and in_clear(column, asked, sealed_at, GENERAL_ONLY)
-    if numeric and not isinstance(value, str) and value is not None:
-        return value  # type: ignore[return-value]  # a numeric field's value is a number
-    return show_value(column, value, asked=asked, sealed_at=sealed_at, reach=GENERAL_ONLY)
-
-
 def _manifest(
     custody: Custody,
-    approved: _Approved,
+    approved: Approved,
     columns: Sequence[Field],
     place: Place,
     sealed: Sealed,

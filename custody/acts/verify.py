@@ -1,5 +1,6 @@
 """Verification: ledger and checkpoints, certificates, policy versions, every key and seal."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -14,10 +15,11 @@ from custody.acts.references import check_references
 from custody.acts.sealed_places import open_every_place
 from custody.acts.sealing import open_present
 from custody.database import installation as installation_tables
-from custody.database import plans, records, tree
+from custody.database import plans, quality, records, tree
 from custody.database.engine import transaction
 from custody.database.tree import Waiting
 from custody.errors import UsageError
+from custody.gates import SUITE_DOMAIN
 from custody.identifiers import CERTIFICATE, show_id
 from custody.ledger import LedgerBrokenError, Walk, walk_tree
 from custody.merkle import TreeHead
@@ -47,6 +49,7 @@ class Verified:
 
     ledger: VerifiedLedger
     policies: int
+    suites: int
     certificates: int
     keys: int
     records: int
@@ -59,10 +62,11 @@ def verify_installation(
     """Check the control record; with ``deep`` also open every wrapped key and every seal.
 
     1. The ledger: every entry, its place, its tree, and every checkpoint kept outside the
-    database, with those that are ``given``. 2. Every stored policy against its digest. 3. Every
-    certificate's signature. 4. Every entry of the keystore and every wrapped key. 5. Every seal of
-    every record. 6. Every other seal: intake, quarantine, consent documents, batch locations, and
-    the references beside identity tags, each against its tag.
+    database, with those that are ``given``. 2. Every stored policy and quality suite against its
+    digest; no suite is missing of which the ledger has a result. 3. Every certificate's
+    signature. 4. Every entry of the keystore and every wrapped key. 5. Every seal of every record.
+    6. Every other seal: intake, quarantine, consent documents, batch locations, and the
+    references beside identity tags, each against its tag.
 
     Raises:
         LedgerBrokenError: An entry is not what it was; its place is named.
@@ -75,6 +79,7 @@ def verify_installation(
     return Verified(
         ledger=_verify_ledger(custody, given),
         policies=_verify_policies(custody),
+        suites=_verify_suites(custody),
         certificates=_verify_certificates(custody),
         keys=_open_every_key(custody) if deep else 0,
         records=_open_every_record(custody) if deep else 0,
@@ -134,6 +139,18 @@ def _verify_policies(custody: Custody) -> int:
         if digest_of(documents) != digest:
             raise LedgerBrokenError(0, f"policy version {digest[:16]} is not what was signed")
     return len(versions)
+
+
+def _verify_suites(custody: Custody) -> int:
+    with transaction(custody.data) as connection:
+        kept = quality.suite_bodies(connection)
+        asked = quality.suites_asked(connection)
+    for digest, body in kept.items():
+        if hashlib.sha256(SUITE_DOMAIN.encode() + b"\0" + body.encode()).hexdigest() != digest:
+            raise LedgerBrokenError(0, f"quality suite {digest[:16]} is not what was asked")
+    for digest in sorted(asked - kept.keys()):
+        raise LedgerBrokenError(0, f"quality suite {digest[:16]} is missing")
+    return len(kept)
 
 
 def _verify_certificates(custody: Custody) -> int:

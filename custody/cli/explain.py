@@ -9,6 +9,7 @@ import typer
 
 from custody.cli.manner import manner
 from custody.cli.output import show
+from custody.cli.pages import write_page
 from custody.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def explain(
         document, named = _EXPLAINED[prefix](custody, what)
         document |= _record(custody, named)
     if html is not None:
-        _write(html, what, document)
+        write_page(html, what, document)
     show(document)
 
 
@@ -149,19 +150,6 @@ def _record(custody: "Custody", named: dict[str, str]) -> Document:
             for one in told.runs
         ],
     }
-
-
-def _write(path: Path, title: str, document: Document) -> None:
-    """Write a document as a page, with the names people know its keys by."""
-    from custody.cli.output import laid_out
-    from custody.reports.page import render_page
-
-    page = render_page(title, manner().lang, *laid_out(document))
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(page)
-    except FileExistsError:
-        raise UsageError("there is such a file already", path.name) from None
 
 
 _EXPLAINED: Final[Mapping[str, Callable[["Custody", str], tuple[Document, dict[str, str]]]]] = {

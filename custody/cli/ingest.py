@@ -16,6 +16,7 @@ from custody.cli.batches import (
     described,
     ingest_batch,
     repeated,
+    require_gate_passed,
     require_something,
     store_batch,
 )
@@ -113,6 +114,7 @@ def take_in(custody: "Custody", source: str, place: str | None, *, stored: bool)
         return repeated(custody, batch)
     if batch.state == "open":
         ingest_batch(custody, batch)
+    require_gate_passed(custody, batch)
     batch = _again(custody, batch)
     if stored and batch.state == "ingested":
         store_batch(custody, batch)

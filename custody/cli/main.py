@@ -26,6 +26,7 @@ from custody.cli import (
     keys,
     login,
     policy,
+    quality,
     quarantine,
     read,
     staff,
@@ -86,6 +87,7 @@ _GROUPS = (
     witness.app,
     history.app,
     evidence.app,
+    quality.app,
 )
 for _name, _command in _COMMANDS:
     app.offers(_name)(_command)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from custody.cli.batches import batch_document, store_batch
+from custody.cli.batches import batch_document, require_gate_passed, store_batch
 from custody.cli.groups import Group
 from custody.cli.output import show
 from custody.cli.session import opened, opened_with_prefect, os_user
@@ -82,6 +82,7 @@ def retry(
         batch_id = read_id(BATCH, batch)
         place = str(file.absolute()) if file else None
         retry_quarantine(custody, os_user(), batch_id, place)
+        require_gate_passed(custody, require_batch(custody, batch_id))
         waiting = require_batch(custody, batch_id)
         if not no_store and waiting.state == "ingested":
             store_batch(custody, waiting)

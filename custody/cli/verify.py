@@ -30,7 +30,7 @@ def verify(
     """Recompute the control record; exit 1 names what is wrong.
 
     Every entry of the ledger, its tree and all checkpoints kept outside the database are checked,
-    the policy versions and the certificates' signatures.
+    the policy versions, the quality suites and the certificates' signatures.
     """
     from custody.acts.verify import verify_installation
 
@@ -46,6 +46,7 @@ def verify(
             "checkpoints": verified.ledger.checkpoints,
             "unplaced": verified.ledger.waiting.entries,
             "policies": verified.policies,
+            "suites": verified.suites,
             "certificates": verified.certificates,
         }
         if deep:

@@ -54,7 +54,7 @@ _SAVE_CHUNK = text(
     " ON CONFLICT (batch_id, chunk) DO UPDATE SET state = excluded.state, read = excluded.read,"
     " accepted = excluded.accepted, refused = excluded.refused, unchanged = excluded.unchanged,"
     " stored = excluded.stored, replaced = excluded.replaced, reasons = excluded.reasons,"
-    " warnings = excluded.warnings, basis = excluded.basis"
+    " warnings = excluded.warnings, quality = excluded.quality, basis = excluded.basis"
 )
 _ADD_INTAKE = text(
     "INSERT INTO intake (batch_id, chunk, sealed) VALUES (:b, :c, :sealed)"
@@ -111,7 +111,8 @@ class ChunkReceipt:
     """What became of one chunk, in counts of its rows.
 
     Attributes:
-        quality: The digests of the suite and of its verdict.
+        quality: The digests of the suite and of its verdict, with counts of its checks by stage:
+            ``{"ingest": [[checked, failed], …]}``.
         basis: By what store knows that the consents are as ingest judged them; None where it has
             to judge them itself.
     """

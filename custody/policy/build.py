@@ -21,6 +21,7 @@ from custody.policy.shapes import (
     SourceShape,
     TextShape,
 )
+from custody.policy.shapes_quality import ExpectationShape, GateShape, SuiteShape
 from custody.suites import CHOICES
 
 S = TypeVar("S", bound=Shape)
@@ -38,6 +39,8 @@ def build_policy(drafts: Drafts, documents: Mapping[str, str]) -> model.Policy:
         recipients=_built(drafts, "recipients", RecipientShape, _recipient),
         roles=_built(drafts, "roles", RoleShape, _role),
         rules=_built(drafts, "rules", RuleShape, _rule),
+        gates=_built(drafts, "gates", GateShape, _gate),
+        suites=_built(drafts, "suites", SuiteShape, _suite),
         settings=_settings(_single(drafts, "settings", SettingsShape)),
         documents=dict(documents),
         digest=digest_of(documents),
@@ -159,3 +162,37 @@ def _rule(entry: Entry, shape: RuleShape) -> model.Rule:
     said = shape.model_dump()
     switched_on = said.pop("switched_on_by_policy")
     return model.Rule(id=entry.name, switched_on=switched_on, **said)
+
+
+def _gate(entry: Entry, shape: GateShape) -> model.Gate:
+    by_default = model.ALL_PERMILLE if entry.name == "ingest" else 0
+    given = shape.tolerated_permille
+    return model.Gate(owner=shape.owner, tolerated_permille=by_default if given is None else given)
+
+
+def _suite(entry: Entry, shape: SuiteShape) -> model.QualitySuite:
+    return model.QualitySuite(
+        name=entry.name,
+        title=shape.title.model_dump(),
+        dataset=shape.dataset,
+        owner=shape.owner,
+        rows_at_least=shape.rows_at_least,
+        rows_at_most=shape.rows_at_most,
+        expectations=tuple(
+            _expectation(part.name, one) for part, one in sound(entry.parts, ExpectationShape)
+        ),
+    )
+
+
+def _expectation(name: str, shape: ExpectationShape) -> model.Expectation:
+    return model.Expectation(
+        name=name,
+        expect=shape.expect,
+        fields=tuple(shape.fields),
+        parameters={
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in shape.parameters.items()
+        },
+        severity=shape.severity,
+        tolerated_permille=shape.tolerated_permille,
+    )

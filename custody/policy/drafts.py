@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from custody.policy.problems import Problem
-from custody.policy.shapes import PARTS, SHAPES, SINGLES, Shape
+from custody.policy.sections import PARTS, SHAPES, SINGLES
+from custody.policy.shapes import Shape
 from custody.policy.tree import Path, Tree
 
 S = TypeVar("S", bound=Shape)

@@ -1,15 +1,18 @@
 """The policy of a folder."""
 
 from pathlib import Path
+from typing import Final
 
 from custody.errors import UsageError
 from custody.policy.model import Policy
 from custody.policy.parse import parse_policy
 from custody.policy.problems import PolicyInvalidError, Problem
 
+_DOCUMENTS: Final = ("*.yaml", "rules/*.yaml", "quality/*.yaml")
+
 
 def load_policy(folder: Path) -> Policy:
-    """Return the policy whose documents are ``*.yaml`` and ``rules/*.yaml`` in ``folder``.
+    """Return the policy of ``*.yaml``, ``rules/*.yaml`` and ``quality/*.yaml`` in ``folder``.
 
     Raises:
         UsageError: There is no such folder, or no document in it.
@@ -25,7 +28,7 @@ def read_documents(folder: Path) -> dict[str, str]:
         UsageError: There is no such folder, or no document in it.
         PolicyInvalidError: A document is not UTF-8.
     """
-    paths = sorted([*folder.glob("*.yaml"), *folder.glob("rules/*.yaml")])
+    paths = sorted(path for pattern in _DOCUMENTS for path in folder.glob(pattern))
     if not paths:
         raise UsageError("no policy documents (*.yaml) in this folder", folder.name)
     documents: dict[str, str] = {}

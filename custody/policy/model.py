@@ -69,6 +69,9 @@ ACTIONS = frozenset(
         "read",
     }
 )
+STAGES = ("ingest", "store", "transfer", "destroy")
+"""The stages that have quality checks of their own."""
+ALL_PERMILLE = 1000
 CONSENTS = "consents"
 """The name a source gives instead of a dataset when its rows are consents."""
 
@@ -500,6 +503,51 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """Who answers for the quality checks of a stage, and what they let pass.
+
+    Attributes:
+        owner: A role.
+        tolerated_permille: Of a thousand rows that a check judges, how many may fail it before the
+            whole batch is stopped; what fails is refused row by row in any case.
+    """
+
+    owner: str
+    tolerated_permille: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expectation:
+    """What a firm expects of the rows of a dataset beside what its catalogue says.
+
+    Attributes:
+        expect: A kind of :mod:`custody.policy.expectations`.
+        severity: Whether a row that fails is refused, or only told of.
+        tolerated_permille: As the gate's; None for just that.
+    """
+
+    name: str
+    expect: str
+    fields: tuple[str, ...]
+    parameters: Mapping[str, str | int | bool | tuple[str, ...]]
+    severity: Severity
+    tolerated_permille: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QualitySuite:
+    """A firm's own expectations of a dataset, and how many rows it expects of a batch."""
+
+    name: str
+    title: Text
+    dataset: str
+    owner: str
+    rows_at_least: int | None
+    rows_at_most: int | None
+    expectations: tuple[Expectation, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """The figures a firm decides."""
 
@@ -532,6 +580,8 @@ class Policy:
     recipients: Mapping[str, Recipient]
     roles: Mapping[str, Role]
     rules: Mapping[str, Rule]
+    gates: Mapping[str, Gate]
+    suites: Mapping[str, QualitySuite]
     settings: Settings
     documents: Mapping[str, str]
     digest: str
@@ -563,6 +613,16 @@ class Policy:
     def rule(self, identifier: str) -> Rule:
         """Return the rule with that id; UnknownNameError if there is none."""
         return _find("rule", self.rules, identifier)
+
+    def gate(self, stage: str) -> Gate:
+        """Return the gate of a stage; without one, nobody is named and ingest stops no batch."""
+        return self.gates.get(stage) or Gate(
+            owner="", tolerated_permille=ALL_PERMILLE if stage == "ingest" else 0
+        )
+
+    def suites_of(self, dataset: str) -> tuple[QualitySuite, ...]:
+        """Return the firm's own suites for a dataset."""
+        return tuple(one for one in self.suites.values() if one.dataset == dataset)
 
     def scope(self, purpose: str, dataset: str) -> Scope:
         """Return what ``purpose`` needs of ``dataset``; UnknownNameError if nothing."""

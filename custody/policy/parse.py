@@ -11,6 +11,7 @@ from custody.policy.build import build_policy
 from custody.policy.check_catalogue import check_catalogue
 from custody.policy.check_outside import check_recipients, check_sources
 from custody.policy.check_purposes import check_purposes
+from custody.policy.check_quality import check_quality
 from custody.policy.check_rules import check_rules, check_secrets, check_settings
 from custody.policy.drafts import read_drafts
 from custody.policy.model import Policy
@@ -24,6 +25,7 @@ _CHECKS = (
     check_recipients,
     check_rules,
     check_settings,
+    check_quality,
 )
 
 

@@ -62,9 +62,11 @@ def _period(value: str) -> str:
     return value
 
 
-def _one_of(
+def one_of(
     allowed: frozenset[str], code: str = "policy_illegal_value", what: str = "value"
 ) -> Callable[[str], str]:
+    """Return what lets only the allowed values pass."""
+
     def check(value: str) -> str:
         if value not in allowed:
             raise _refuse(code, f"unknown {what}; known are {', '.join(sorted(allowed))}")
@@ -86,7 +88,7 @@ WordList = Annotated[list[Words], AfterValidator(_no_repeats)]
 Day = Annotated[date, BeforeValidator(_iso_date)]
 Number = Annotated[Decimal, BeforeValidator(_number)]
 Action = Annotated[
-    str, AfterValidator(_one_of(model.ACTIONS, "policy_dangling_reference", "action"))
+    str, AfterValidator(one_of(model.ACTIONS, "policy_dangling_reference", "action"))
 ]
 
 
@@ -112,10 +114,10 @@ class FieldShape(Shape):
     category: model.Category
     level: model.Level
     jrt_class: Literal["C1", "C2", "C3"]
-    sensitive_kind: Annotated[str, AfterValidator(_one_of(model.SENSITIVE_KINDS))] | None = None
-    detector: Annotated[str, AfterValidator(_one_of(model.DETECTORS))] | None = None
-    mask: Annotated[str, AfterValidator(_one_of(model.MASKS))] = "hidden"
-    search: list[Annotated[str, AfterValidator(_one_of(model.SEARCHES))]] = []
+    sensitive_kind: Annotated[str, AfterValidator(one_of(model.SENSITIVE_KINDS))] | None = None
+    detector: Annotated[str, AfterValidator(one_of(model.DETECTORS))] | None = None
+    mask: Annotated[str, AfterValidator(one_of(model.MASKS))] = "hidden"
+    search: list[Annotated[str, AfterValidator(one_of(model.SEARCHES))]] = []
     values: WordList = []
     synonyms: dict[Words, Words] = {}
     max_length: Annotated[StrictInt, Field(ge=1, le=100_000)] = 200
@@ -154,7 +156,7 @@ class RetentionShape(Shape):
     period: Annotated[str, StringConstraints(strict=True), AfterValidator(_period)]
     basis: Words
     start_field: Name | None = None
-    start_event: Annotated[str, AfterValidator(_one_of(START_EVENTS, what="event"))] | None = None
+    start_event: Annotated[str, AfterValidator(one_of(START_EVENTS, what="event"))] | None = None
 
 
 class ScopeShape(Shape):
@@ -170,10 +172,10 @@ class PurposeShape(Shape):
 
     title: TextShape
     legal_basis: Annotated[
-        str, AfterValidator(_one_of(model.LEGAL_BASES, "basis_not_established", "legal basis"))
+        str, AfterValidator(one_of(model.LEGAL_BASES, "basis_not_established", "legal basis"))
     ]
     notice_version: Words | None = None
-    consent_kinds: list[Annotated[str, AfterValidator(_one_of(model.CONSENT_KINDS))]] = []
+    consent_kinds: list[Annotated[str, AfterValidator(one_of(model.CONSENT_KINDS))]] = []
 
 
 class StatementsShape(Shape):
@@ -209,7 +211,7 @@ class SourceShape(Shape):
     namespace: Name
     purpose: Name | None = None
     location: Words | None = None
-    encoding: Annotated[str, AfterValidator(_one_of(ENCODINGS, what="encoding"))] | None = None
+    encoding: Annotated[str, AfterValidator(one_of(ENCODINGS, what="encoding"))] | None = None
     sheet: Words | None = None
     table: Words | None = None
     query: Words | None = None
@@ -274,24 +276,3 @@ class SettingsShape(Shape):
     crypto: CryptoShape = CryptoShape()
     window_days: Annotated[StrictInt, Field(ge=1, le=366)] = 92
     session_minutes: Annotated[StrictInt, Field(ge=5, le=1440)] = 480
-
-
-SHAPES: Final[dict[str, type[Shape]]] = {
-    "datasets": DatasetShape,
-    "purposes": PurposeShape,
-    "notices": NoticeShape,
-    "sources": SourceShape,
-    "recipients": RecipientShape,
-    "roles": RoleShape,
-    "rules": RuleShape,
-}
-"""The sections whose entries have names."""
-
-SINGLES: Final[dict[str, type[Shape]]] = {"settings": SettingsShape, "controller": TextShape}
-"""The sections that are one entry each."""
-
-PARTS: Final[dict[str, tuple[str, type[Shape]]]] = {
-    "datasets": ("fields", FieldShape),
-    "purposes": ("scopes", ScopeShape),
-}
-"""The key of an entry under which named parts lie, each checked on its own."""

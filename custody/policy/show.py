@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from custody.policy.model import Dataset, Policy, Text
+from custody.policy.model import STAGES, Dataset, Policy, Text
 
 Row = dict[str, str]
 
@@ -24,6 +24,8 @@ def render_policy(policy: Policy, lang: str) -> dict[str, list[Row]]:
         "recipients": list(_recipients(policy, lang)),
         "roles": list(_roles(policy, lang)),
         "rules": list(_rules(policy, lang)),
+        "gates": [_gate(policy, stage) for stage in STAGES],
+        "suites": list(_suites(policy, lang)),
         "settings": [_settings(policy)],
     }
 
@@ -149,6 +151,30 @@ def _rules(policy: Policy, lang: str) -> Iterable[Row]:
             "valid_from": rule.valid_from.isoformat(),
             "valid_to": rule.valid_to.isoformat() if rule.valid_to else "",
         }
+
+
+def _gate(policy: Policy, stage: str) -> Row:
+    gate = policy.gate(stage)
+    return {
+        "stage": stage,
+        "owner": gate.owner,
+        "tolerated_permille": str(gate.tolerated_permille),
+    }
+
+
+def _suites(policy: Policy, lang: str) -> Iterable[Row]:
+    for suite in policy.suites.values():
+        for one in suite.expectations:
+            yield {
+                "suite": suite.name,
+                "title": _said(suite.title, lang),
+                "dataset": suite.dataset,
+                "owner": suite.owner,
+                "expectation": one.name,
+                "expect": one.expect,
+                "fields": ", ".join(one.fields),
+                "severity": one.severity,
+            }
 
 
 def _settings(policy: Policy) -> Row:

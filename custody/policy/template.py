@@ -43,19 +43,21 @@ def template_documents(name: str) -> dict[str, str]:
         UsageError: There is no such template.
     """
     example = files("config") / "policy"
-    rules = {f"rules/{file}": text for file, text in _texts(example / "rules").items()}
+    rules = _texts(example, "rules/")
     if name == "insurer":
-        return _texts(example) | rules
+        return _texts(example) | rules | _texts(example, "quality/")
     if name not in TEMPLATES:
         raise UsageError(f"no such template; known are {', '.join(TEMPLATES)}", name)
     for insurers_only in _ONLY_INSURERS:
         rules.pop(f"rules/{insurers_only}", None)
-    return _texts(files("custody.policy") / "templates" / name) | rules
+    own = files("custody.policy") / "templates" / name
+    return _texts(own) | rules | _texts(own, "quality/")
 
 
-def _texts(folder: Traversable) -> dict[str, str]:
+def _texts(folder: Traversable, below: str = "") -> dict[str, str]:
+    within = folder / below if below else folder
     return {
-        file.name: file.read_text(encoding="utf-8")
-        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        below + file.name: file.read_text(encoding="utf-8")
+        for file in sorted(within.iterdir(), key=lambda file: file.name)
         if file.name.endswith(".yaml")
     }

@@ -5,22 +5,30 @@ from datetime import date
 
 from custody.canonical import digest
 from custody.normalise import NormalisedRow
-from custody.policy.model import Dataset, Scope, Severity
+from custody.policy.model import Dataset, Policy, Scope, Severity
 from custody.quality.engine import Outcome, run
 from custody.quality.frame import Column, codes_in, columns_of
-from custody.quality.rules import READABLE, Check, checks_of, digest_of
+from custody.quality.rules import (
+    INGEST,
+    READABLE,
+    Check,
+    checks_of,
+    row_counts_of,
+    suite_of,
+)
 from custody.quality.verdict import Finding, Verdict
 
 
 def check_chunk(
-    dataset: Dataset, scope: Scope, rows: Sequence[NormalisedRow], *, today: date
+    policy: Policy, dataset: Dataset, scope: Scope, rows: Sequence[NormalisedRow], *, today: date
 ) -> Verdict:
-    """Judge a chunk by what the catalogue says of the fields in ``scope``.
+    """Judge a chunk by what catalogue and the firm's suites say of the fields in ``scope``.
 
     Exact repeats of a row must have been removed; rows that share a record key and differ are all
     named. The order in which defects of one field are told is that of :mod:`custody.quality.rules`.
 
     Args:
+        policy: Whose gate and suites are asked.
         dataset: The dataset of the rows.
         scope: The fields that are judged, and which of them are required.
         rows: Normalised rows, their numbers distinct.
@@ -29,18 +37,19 @@ def check_chunk(
     Raises:
         QualityFaultError: The check could not run; nothing is said about the rows.
     """
-    checks = checks_of(dataset, scope)
+    suites = policy.suites_of(dataset.name)
+    checks = checks_of(dataset, scope, policy.gate(INGEST), suites)
     columns = columns_of(dataset, scope, rows, checks, today)
     numbers = [row.number for row in rows]
     outcomes = run(dataset.name, checks, columns, numbers, today) if rows else _nothing(checks)
     findings = tuple(map(_finding, checks, outcomes))
-    suite_digest = digest_of(checks)
+    suite = suite_of(dataset.name, checks, row_counts_of(suites))
     return Verdict(
         blocking=_codes("blocking", checks, outcomes, columns, numbers),
         warnings=_codes("warning", checks, outcomes, columns, numbers),
         findings=findings,
-        suite_digest=suite_digest,
-        digest=_digest(suite_digest, findings, today),
+        suite=suite,
+        digest=_digest(suite.digest, findings, today),
     )
 
 
@@ -50,6 +59,7 @@ def _nothing(checks: Sequence[Check]) -> tuple[Outcome, ...]:
 
 def _finding(check: Check, outcome: Outcome) -> Finding:
     return Finding(
+        name=check.to_gate().name,
         rule=check.code,
         column=check.field,
         severity=check.severity,

@@ -155,12 +155,25 @@ def _field_columns(field: Field, sheet: _Sheet) -> Iterator[Named]:
     name = field.name
     yield name, partial(sheet.presence, name)
     yield f"{name}#unread", partial(sheet.unread, name)
+    yield f"{name}#sound_value", partial(_sound_value, sheet, name)
     if field.type in {FieldType.DATE, FieldType.INSTANT}:
         yield f"{name}#day", lambda: _days(sheet.read(name))
         return
     yield f"{name}#value", partial(_judged, sheet, field)
     if field.detector in {"resident_id", "bank_card"}:
         yield from _inside_columns(field, sheet)
+
+
+def _sound_value(sheet: _Sheet, name: str) -> Column:
+    """Return a text as it is, a number as one, a day as its number; nothing that is wrong."""
+    return [
+        value
+        if value is None or isinstance(value, str)
+        else value.toordinal()
+        if isinstance(value, date)
+        else float(value)
+        for value in sheet.sound(name)
+    ]
 
 
 def _inside_columns(field: Field, sheet: _Sheet) -> Iterator[Named]:

@@ -13,22 +13,39 @@ check of the same field has already failed, and Great Expectations passes over w
    beyond ``today`` is implausible in every field: what is recorded has happened.
 6. ``equal`` - birth date and sex agree with the resident ID, where both sides are sound.
 7. ``unique`` - no two rows of the chunk have one record key; all of them are named.
+8. ``expected`` - what the firm's own suites expect, of values with which nothing is wrong so far.
 
 Severity is the field's own, except that what is required must be there and a record key must be
 unique whatever the catalogue says.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final, Literal
 
 from custody import identifier_forms, resident_id
-from custody.canonical import digest
-from custody.policy.model import Dataset, Field, FieldType, Scope, Severity
+from custody.gates import GateCheck, GateSuite
+from custody.policy.model import (
+    ALL_PERMILLE,
+    Dataset,
+    Field,
+    FieldType,
+    Gate,
+    QualitySuite,
+    Scope,
+    Severity,
+)
 
-Kind = Literal["present", "readable", "shape", "holds", "listed", "between", "equal", "unique"]
+Kind = Literal[
+    "present", "readable", "shape", "holds", "listed", "between", "equal", "unique", "expected"
+]
 
+INGEST: Final = "ingest"
+EXPECTED: Final = "expectation_failed"
+ROWS: Final = "row_count_unexpected"
+UNGATED: Final = Gate(owner="", tolerated_permille=ALL_PERMILLE)
 READABLE: Final = "readable"
 ROW: Final = "#row"
 OLDEST: Final = date(1850, 1, 1)
@@ -60,8 +77,13 @@ class Check:
         columns: The columns of the frame it looks at.
         lowest: The lowest value allowed: a number, or a day as ISO text.
         highest: The highest value allowed: a number, ``today`` or ``tomorrow``.
+        expect: What a suite of the firm's own expects, by its name there.
+        parameters: What it takes, as JSON.
+        owner: The role that is to act when too many fail.
+        tolerated_permille: Of a thousand that are judged, how many may fail before a batch stops.
     """
 
+    name: str = ""
     kind: Kind
     code: str
     field: str
@@ -71,23 +93,55 @@ class Check:
     values: tuple[str, ...] = ()
     lowest: str = ""
     highest: str = ""
+    expect: str = ""
+    parameters: str = ""
+    owner: str = ""
+    tolerated_permille: int = ALL_PERMILLE
 
-    def facts(self) -> dict[str, object]:
-        """Return what the digest of a suite covers."""
-        return {
-            "kind": self.kind,
-            "code": self.code,
+    def to_gate(self) -> GateCheck:
+        """Return it as a suite that is kept has it."""
+        asked = {
             "columns": list(self.columns),
-            "severity": self.severity,
             "pattern": self.pattern,
             "values": list(self.values),
             "lowest": self.lowest,
             "highest": self.highest,
+            "expect": self.expect,
+            "parameters": self.parameters,
         }
+        return GateCheck(
+            name=self.name or f"{self.field or 'row'}.{self.code}",
+            code=self.code,
+            kind=self.kind,
+            owner=self.owner,
+            severity=self.severity,
+            tolerated_permille=self.tolerated_permille,
+            asked={name: value for name, value in asked.items() if value},
+        )
 
 
-def checks_of(dataset: Dataset, scope: Scope) -> tuple[Check, ...]:
-    """Return the checks of what ``scope`` needs of ``dataset``; nothing else is judged."""
+def checks_of(
+    dataset: Dataset,
+    scope: Scope,
+    gate: Gate = UNGATED,
+    suites: Sequence[QualitySuite] = (),
+) -> tuple[Check, ...]:
+    """Return the checks of what ``scope`` needs of ``dataset``; nothing else is judged.
+
+    Args:
+        dataset: The dataset.
+        scope: The fields that are judged, and which of them are required.
+        gate: Who answers for the checks and what is let pass.
+        suites: The firm's own for this dataset.
+    """
+    generated = (
+        replace(check, owner=gate.owner, tolerated_permille=gate.tolerated_permille)
+        for check in _generated(dataset, scope)
+    )
+    return (*generated, *_expected(scope, gate, suites))
+
+
+def _generated(dataset: Dataset, scope: Scope) -> tuple[Check, ...]:
     fields = [one for one in dataset.fields if one.name in scope.fields]
     return (
         Check(kind="readable", code=READABLE, field="", columns=(ROW,)),
@@ -98,9 +152,51 @@ def checks_of(dataset: Dataset, scope: Scope) -> tuple[Check, ...]:
     )
 
 
-def digest_of(checks: tuple[Check, ...]) -> str:
-    """Return the SHA-256, in hex, of what the suite asks for; the day is no part of it."""
-    return digest("custody/quality-suite/v1", [check.facts() for check in checks]).hex()
+def suite_of(
+    dataset: str, checks: tuple[Check, ...], rows: tuple[GateCheck, ...] = ()
+) -> GateSuite:
+    """Return the suite of these checks as it is kept; the day is no part of it."""
+    asked = tuple(check.to_gate() for check in checks)
+    return GateSuite(stage=INGEST, dataset=dataset, checks=(*asked, *rows))
+
+
+def row_counts_of(suites: Sequence[QualitySuite]) -> tuple[GateCheck, ...]:
+    """Return the checks of how many rows a batch has, which only its end can answer."""
+    return tuple(
+        GateCheck(
+            name=f"suites.{suite.name}.rows",
+            code=ROWS,
+            kind="rows",
+            owner=suite.owner,
+            asked={name: value for name, value in _bounds_of(suite).items() if value is not None},
+        )
+        for suite in suites
+        if any(value is not None for value in _bounds_of(suite).values())
+    )
+
+
+def _bounds_of(suite: QualitySuite) -> dict[str, int | None]:
+    return {"at_least": suite.rows_at_least, "at_most": suite.rows_at_most}
+
+
+def _expected(scope: Scope, gate: Gate, suites: Sequence[QualitySuite]) -> Iterator[Check]:
+    """Yield what the firm's own suites expect of fields that are needed."""
+    for suite in suites:
+        for one in suite.expectations:
+            if scope.fields.issuperset(one.fields):
+                own = one.tolerated_permille
+                yield Check(
+                    name=f"suites.{suite.name}.{one.name}",
+                    kind="expected",
+                    code=EXPECTED,
+                    field=one.fields[0],
+                    columns=tuple(f"{name}#sound_value" for name in one.fields),
+                    severity=one.severity,
+                    expect=one.expect,
+                    parameters=json.dumps(one.parameters, ensure_ascii=False, sort_keys=True),
+                    owner=suite.owner,
+                    tolerated_permille=gate.tolerated_permille if own is None else own,
+                )
 
 
 def identity_field(dataset: Dataset) -> Field | None:

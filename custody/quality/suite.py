@@ -13,12 +13,14 @@ themselves, and each chunk is put before the same graph of metrics:
 The graph names no chunk, so it fits any. Nothing in it changes once it is built.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from custody.policy.expectations import KINDS
 from custody.quality.rules import TODAY, TOMORROW, Check
 
 if TYPE_CHECKING:
@@ -149,7 +151,8 @@ def _expectation(check: Check, today: date) -> "Expectation":
     """Return the native expectation for a check."""
     from great_expectations import expectations  # noqa: PLC0415 - slow to import
 
-    made: Expectation = getattr(expectations, _TYPES[check.kind, len(check.columns) > 1])(
+    native = KINDS[check.expect].native if check.expect else ""
+    made: Expectation = getattr(expectations, native or _TYPES[check.kind, len(check.columns) > 1])(
         **_where(check),
         **_asked(check, today),
         severity="critical" if check.severity == "blocking" else "warning",
@@ -160,7 +163,8 @@ def _expectation(check: Check, today: date) -> "Expectation":
 def _where(check: Check) -> dict[str, Any]:
     if len(check.columns) == 1:
         return {"column": check.columns[0]}
-    if check.kind == "equal":
+    pair = check.expect and KINDS[check.expect].fields == "pair"
+    if check.kind == "equal" or pair:
         first, second = check.columns
         ignored = "either_value_is_missing"
         return {"column_A": first, "column_B": second, "ignore_row_if": ignored}
@@ -178,7 +182,21 @@ def _asked(check: Check, today: date) -> dict[str, Any]:
         case "between":
             lowest, highest = _bounds(check, today)
             return {"min_value": lowest, "max_value": highest}
+        case "expected":
+            given = json.loads(check.parameters).items()
+            return {name: _parameter(check.expect, name, value, today) for name, value in given}
     return {}
+
+
+def _parameter(expect: str, name: str, value: Any, today: date) -> Any:  # noqa: ANN401 - JSON
+    """Return a parameter as Great Expectations takes it: bounds as numbers, days by theirs."""
+    if KINDS[expect].parameters[name] != "bound":
+        return value
+    if value == TODAY:
+        return float(today.toordinal())
+    if isinstance(value, str) and "-" in value[1:]:
+        return float(date.fromisoformat(value).toordinal())
+    return float(value)
 
 
 def _bounds(check: Check, today: date) -> tuple[float | None, float | None]:

@@ -40,6 +40,7 @@ from custody.client import Client
 from custody.database.engine import transaction
 from custody.database.records import records_after
 from custody.embedded.postgres import EmbeddedPostgres
+from custody.gates import GateSuite
 from custody.keys.providers import RootPlace
 from custody.outside.places import in_folders
 from custody.policy.load import load_policy
@@ -51,7 +52,13 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("Asia/Shanghai"))
 PERIOD = "2026Q4"
 PEOPLE = 5
 TESTER = Actor(how="os-user", name="tester")
-NOTHING_WRONG = Verdict(blocking={}, warnings={}, findings=(), suite_digest="", digest="")
+NOTHING_WRONG = Verdict(
+    blocking={},
+    warnings={},
+    findings=(),
+    suite=GateSuite(stage="ingest", dataset="", checks=()),
+    digest="",
+)
 HEADER = "交易号,客户号,交易日期,金额,币种\n"
 # Kept for five years: until 10 December 2026.
 DUE_IN_PERIOD = HEADER + "".join(

@@ -32,7 +32,7 @@ def test_an_installation_is_made_in_databases_of_ones_own(own: tuple[Path, Path]
     assert (verified.code, verified.json["ok"]) == (0, True)
     assert not (home / "postgres" / "data").exists()
     migrated = call("migrate", "--owner-urls", str(owners), "--json")
-    assert (migrated.code, migrated.json) == (0, {"data": "d0008", "keys": "k0004"})
+    assert (migrated.code, migrated.json) == (0, {"data": "d0009", "keys": "k0004"})
 
 
 def test_databases_that_are_not_migrated_are_not_touched_without_their_owner(

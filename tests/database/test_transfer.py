@@ -393,7 +393,7 @@ def test_killed_anywhere_and_run_again_it_is_delivered_once(
     with observed_by(steps.append):
         whole = rows_of(house, deliver(house.custody, SHELL, first))
     assert steps[-2:] == ["transfer:committed", "transfer:published"]
-    assert len(steps) == 11
+    assert len(steps) == 12
     for number in range(len(steps)):
         request_id = house.approved()
         seen: list[str] = []

@@ -165,7 +165,7 @@ def destroy(custody: Custody, plan: Plan) -> Certificate | None:
         erase_chunk(custody, TESTER, plan.id, chunk)
     if not chunks:
         return None
-    return certify_destruction(custody, TESTER, verify_absence(custody, plan.id))
+    return certify_destruction(custody, TESTER, verify_absence(custody, TESTER, plan.id))
 
 
 def plan_all(custody: Custody, customer_id: UUID | None = None) -> Plan:

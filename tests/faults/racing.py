@@ -29,6 +29,7 @@ from custody.database.ledger import last_entry
 from custody.database.plans import Plan, customers_of_chunk
 from custody.database.quarantine import held_rows
 from custody.demo.rows import CUSTOMER_COLUMNS, Row
+from custody.gates import GateSuite
 from custody.quality import Verdict
 from custody.steps import observed_by
 
@@ -57,7 +58,13 @@ def accept_all(patch: pytest.MonkeyPatch) -> None:
     """Let every row pass the quality gate: it is not what these races are about."""
 
     def nothing_wrong(*_: object, **__: object) -> Verdict:
-        return Verdict(blocking={}, warnings={}, findings=(), suite_digest="", digest="")
+        return Verdict(
+            blocking={},
+            warnings={},
+            findings=(),
+            suite=GateSuite(stage="ingest", dataset="", checks=()),
+            digest="",
+        )
 
     patch.setattr(ingest_acts, "check_chunk", nothing_wrong)
     patch.setattr(consent_acts, "check_chunk", nothing_wrong)

@@ -23,6 +23,8 @@ from small_catalogue import SHANGHAI, customers, field
 
 from custody.normalise import normalise_rows
 from custody.policy.model import Dataset, FieldType, Retention, Scope
+from custody.policy.parse import parse_policy
+from custody.policy.template import template_documents
 from custody.quality import QualityFaultError, Verdict, check_chunk, engine, suite
 from custody.quality.rules import checks_of
 from custody.resident_id import check_character
@@ -45,6 +47,7 @@ SOUND: dict[str, RawValue] = {
     "collected_at": "2024-01-02 10:00:00",
     "registered_on": "2024-01-02",
 }
+POLICY = parse_policy(template_documents("insurer"))
 
 
 def scope(dataset: Dataset, required: frozenset[str] = REQUIRED) -> Scope:
@@ -65,7 +68,9 @@ def judge(*rows: dict[str, RawValue] | RawRow, dataset: Dataset | None = None) -
         else RawRow(number=place, values={**SOUND, "customer_no": f"C{place}", **row})
         for place, row in enumerate(rows, start=1)
     ]
-    return check_chunk(dataset, scope(dataset), normalise_rows(dataset, raw, SHANGHAI), today=TODAY)
+    return check_chunk(
+        POLICY, dataset, scope(dataset), normalise_rows(dataset, raw, SHANGHAI), today=TODAY
+    )
 
 
 def number(first: str) -> str:
@@ -211,7 +216,7 @@ def _profile(*rows: tuple[str, str, str, str]) -> Verdict:
         for place, row in enumerate(rows, start=1)
     ]
     wanted = scope(dataset, frozenset({"customer_no", "scored_on", "score"}))
-    return check_chunk(dataset, wanted, normalise_rows(dataset, raw, SHANGHAI), today=TODAY)
+    return check_chunk(POLICY, dataset, wanted, normalise_rows(dataset, raw, SHANGHAI), today=TODAY)
 
 
 def test_a_key_of_two_parts_is_unique_as_a_whole() -> None:
@@ -254,7 +259,7 @@ def test_what_the_purpose_does_not_need_is_not_judged() -> None:
     )
     raw = [RawRow(number=1, values={**SOUND, "email": "broken", "resident_id": "broken"})]
     rows = normalise_rows(dataset, raw, SHANGHAI, needed.fields)
-    assert check_chunk(dataset, needed, rows, today=TODAY).blocking == {}
+    assert check_chunk(POLICY, dataset, needed, rows, today=TODAY).blocking == {}
 
 
 def test_today_is_the_last_plausible_day_and_an_instant_has_the_zone_s_day() -> None:
@@ -276,10 +281,10 @@ def test_no_rows_are_no_fault() -> None:
 
 def test_the_digest_of_the_suite_is_that_of_the_catalogue_and_not_of_the_day() -> None:
     one, other = judge({}), judge({"name": ""})
-    assert one.suite_digest == other.suite_digest
+    assert one.suite.digest == other.suite.digest
     assert one.digest != other.digest
     stricter = replace(customers(), birth_field=None)
-    assert judge({}, dataset=stricter).suite_digest != one.suite_digest
+    assert judge({}, dataset=stricter).suite.digest != one.suite.digest
 
 
 def test_the_result_counts_every_rule(all_defects: Verdict) -> None:
@@ -291,7 +296,7 @@ def test_the_result_counts_every_rule(all_defects: Verdict) -> None:
     json.dumps(all_defects.result)
 
 
-ALLOWED = {"rule", "column", "severity", "success", "checked", "failed"}
+ALLOWED = {"name", "rule", "column", "severity", "success", "checked", "failed"}
 CANARIES = ("KANARIENVOGEL", "13800777999", "99990000111", "卡纳里", "77.5")
 
 

@@ -526,6 +526,96 @@ OUTSIDE = (
     ),
 )
 
+_HOUSE = "quality/house"
+_REGEX = 'parameters: {regex: "^(无|未知|待定|[Nn]/?[Aa]|[Tt][Ee][Ss][Tt])$"}'
+_EXPECTED = "expect: column_values_to_not_match_regex\n        fields: [product]\n        "
+_WHOLE = _EXPECTED + _REGEX
+
+
+def _expecting(what: str, kind: str, fields: str, parameters: str, *codes: str) -> Mutation:
+    new = f"expect: {kind}\n        fields: {fields}\n        parameters: {parameters}"
+    return _one(what, _HOUSE, _WHOLE, new, *codes)
+
+
+QUALITY = (
+    _one("gate of no stage", _HOUSE, "  store:    {", "  ¦use:      {", ILLEGAL),
+    _one(
+        "gate of nobody", _HOUSE, "store:    {owner: engineer", "store:    {owner: ¦boss", DANGLING
+    ),
+    _one(
+        "store lets pass",
+        _HOUSE,
+        "store:    {owner: engineer}",
+        "store:    {owner: engineer, tolerated_permille: ¦1}",
+        ILLEGAL,
+    ),
+    _one("more than all pass", _HOUSE, "permille: 1000}", "permille: ¦1001}", ILLEGAL),
+    _one("suite of no dataset", _HOUSE, "dataset: transactions", "dataset: ¦sales", DANGLING),
+    _one(
+        "suite of nobody",
+        _HOUSE,
+        "    owner: engineer\n    rows",
+        "    owner: ¦boss\n    rows",
+        DANGLING,
+    ),
+    _one(
+        "more rows at least than at most",
+        _HOUSE,
+        "    rows_at_most: 50000000",
+        "    rows_at_most: 50000000\n    rows_at_least: ¦50000001",
+        ILLEGAL,
+    ),
+    _one("expectation of no field", _HOUSE, "fields: [product]", "fields: [¦produce]", DANGLING),
+    _one(
+        "expectation of two fields",
+        _HOUSE,
+        "fields: [product]",
+        "fields: ¦[product, currency]",
+        ILLEGAL,
+    ),
+    _one("pattern of a number", _HOUSE, "fields: [product]", "fields: [¦amount]", ILLEGAL),
+    _one("no pattern", _HOUSE, _REGEX, 'parameters: {regex: ¦"("}', ILLEGAL),
+    _one("pattern missing", _HOUSE, _REGEX, "parameters: ¦{}", MISSING),
+    _one("parameter nobody knows", _HOUSE, _REGEX, "parameters: {regex: a, ¦mostly: 1}", UNKNOWN),
+    _one("pattern that is a number", _HOUSE, _REGEX, "parameters: {regex: ¦7}", ILLEGAL),
+    _one(
+        "expectation over a whole column",
+        _HOUSE,
+        "expect: column_values_to_not_match_regex",
+        "expect: ¦column_max_to_be_between",
+        ILLEGAL,
+    ),
+    _expecting("bounds missing", "column_values_to_be_between", "[amount]", "¦{}", MISSING),
+    _expecting(
+        "a day for a number",
+        "column_values_to_be_between",
+        "[amount]",
+        "{min_value: ¦2026-01-01}",
+        ILLEGAL,
+    ),
+    _expecting(
+        "a bound on no such day",
+        "column_values_to_be_between",
+        "[occurred_on]",
+        "{max_value: ¦2026-02-30}",
+        ILLEGAL,
+    ),
+    _expecting(
+        "a number and a day",
+        "column_pair_values_a_to_be_greater_than_b",
+        "¦[amount, occurred_on]",
+        "{}",
+        ILLEGAL,
+    ),
+    _expecting(
+        "neither any nor all",
+        "column_values_to_match_regex_list",
+        "[product]",
+        "{regex_list: [a], match_on: ¦some}",
+        ILLEGAL,
+    ),
+)
+
 SPREAD = (
     Mutation(
         what="statement missing",

@@ -12,6 +12,7 @@ from policy_mutations import (
     DOCUMENT,
     OUTSIDE,
     PURPOSES,
+    QUALITY,
     SPREAD,
     Mutation,
     apply,
@@ -26,7 +27,7 @@ from custody.policy.parse import parse_policy
 from custody.policy.problems import PolicyInvalidError, Problem
 from custody.policy.template import template_documents
 
-EVERY = CATALOGUE + PURPOSES + OUTSIDE + SPREAD + DOCUMENT
+EVERY = CATALOGUE + PURPOSES + OUTSIDE + QUALITY + SPREAD + DOCUMENT
 ROLE = "{title: {zh: 审, en: A}, may: [], up_to: general}"
 
 

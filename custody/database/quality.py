@@ -1,0 +1,47 @@
+"""Statements on quality suites, kept whole by digest, and on their results in the ledger."""
+
+from collections.abc import Collection
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from custody.canonical import canonical
+from custody.gates import GateSuite, read_suite
+from custody.policy.model import STAGES
+
+RESULTS: Final = tuple(f"quality:{stage}:judged" for stage in STAGES)
+"""The events of results in the ledger."""
+_KEEP = text(
+    "INSERT INTO quality_suites (digest, body) VALUES (:digest, :body)"
+    " ON CONFLICT (digest) DO NOTHING"
+)
+_SUITES = text(
+    "SELECT digest, body FROM quality_suites"
+    " WHERE CAST(:digests AS text[]) IS NULL OR digest = ANY(:digests) ORDER BY digest"
+)
+_ASKED = text(
+    "SELECT DISTINCT body::jsonb #>> '{facts,suite}' FROM ledger.entries WHERE event = ANY(:events)"
+)
+
+
+def keep_suite(connection: Connection, suite: GateSuite) -> None:
+    """Keep a suite whole, under its digest, unless it is kept already."""
+    body = canonical(suite.to_plain()).decode()
+    connection.execute(_KEEP, {"digest": suite.digest, "body": body})
+
+
+def suite_bodies(connection: Connection, digests: Collection[str] | None = None) -> dict[str, str]:
+    """Return the bodies of suites as they are kept, by digest: of these, or of all."""
+    wanted = None if digests is None else list(digests)
+    return {row.digest: row.body for row in connection.execute(_SUITES, {"digests": wanted})}
+
+
+def suites_asked(connection: Connection) -> set[str]:
+    """Return the digests of the suites that results in the ledger name."""
+    return set(connection.execute(_ASKED, {"events": list(RESULTS)}).scalars())
+
+
+def find_suite(connection: Connection, digest: str) -> GateSuite | None:
+    """Return a suite by its digest, None where none is kept."""
+    body = suite_bodies(connection, [digest]).get(digest)
+    return None if body is None else read_suite(body.encode())
