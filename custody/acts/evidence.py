@@ -21,7 +21,7 @@ from custody.acts.context import Actor, Custody
 from custody.acts.proving import PartProof, alias_of_customer, prove_parts_of
 from custody.acts.recording import record
 from custody.checkpoint import read_checkpoint
-from custody.database import installation, plans, staff, tree
+from custody.database import installation, plans, quality, staff, tree
 from custody.database import ledger as tables
 from custody.database.engine import transaction
 from custody.errors import UsageError
@@ -148,7 +148,10 @@ def _gather(
             raise UsageError("the ledger says nothing about this", scope.about)
         ranges = uncovered_ranges(entries, size)
         heads = dict(zip(ranges, tree.roots_of(connection, ranges), strict=True))
-        digests = {json.loads(one.body)["policy"] for one in entries.values()}
+        said_by = [json.loads(one.body) for one in entries.values()]
+        digests = {body["policy"] for body in said_by}
+        asked = {str(body["facts"]["suite"]) for body in said_by if "suite" in body["facts"]}
+        suites = quality.suite_bodies(connection, asked)
         policies = installation.policy_versions(connection)
         people = _people(connection, entries.values())
         told = [one for one in tables.run_entries(connection) if one.run_id in runs]
@@ -162,6 +165,7 @@ def _gather(
         heads=heads,
         parts=[_written(one, places[one.seq]) for one in parts if one.seq in places],
         policies={digest: policies[digest] for digest in sorted(digests)},
+        suites=suites,
         certificates=certificates,
         people=people,
         runs=[{"run": one.run_id, "flow": one.flow, "state": one.state} for one in told],

@@ -62,8 +62,8 @@ def record_result(
 ) -> None:
     """Append what a suite said of something, and keep the suite."""
     keep_suite(connection, result.suite)
-    event = f"quality:{result.suite.stage}:judged"
-    record(connection, custody, actor, event, {**about, **result.facts()})
+    facts = {**about, **result.facts()}
+    record(connection, custody, actor, f"quality:{result.suite.stage}:judged", facts)
 
 
 def require_passed(result: GateResult, about: Mapping[str, str]) -> None:

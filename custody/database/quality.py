@@ -7,9 +7,13 @@ from sqlalchemy import Connection, text
 
 from custody.canonical import canonical
 from custody.gates import GateSuite, read_suite
-from custody.policy.model import STAGES
 
-RESULTS: Final = tuple(f"quality:{stage}:judged" for stage in STAGES)
+RESULTS: Final = (
+    "quality:ingest:judged",
+    "quality:store:judged",
+    "quality:transfer:judged",
+    "quality:destroy:judged",
+)
 """The events of results in the ledger."""
 _KEEP = text(
     "INSERT INTO quality_suites (digest, body) VALUES (:digest, :body)"

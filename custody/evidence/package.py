@@ -6,7 +6,7 @@
     entries.jsonl       the entries shown, a line each: {"entry":"…","place":n}
     tree.json           heads of the subtrees in which no entry is shown: [first, end, hash] each
     parts.jsonl         parts shown of bulk acts, with their openings and paths
-    policies/<digest>.json, certificates/<ref>.json, keys.json, runs.json
+    policies/<digest>.json, suites/<digest>.json, certificates/<ref>.json, keys.json, runs.json
     VERIFY.md, verify.py
 
 Times in the zip are fixed, so the same evidence is the same bytes.
@@ -44,6 +44,7 @@ class Evidence:
         entries: The entries shown, by their places.
         heads: The heads that stand for all others.
         parts: Parts of bulk acts, each as it is written.
+        suites: The bodies of the quality suites whose results are among the entries, by digest.
         people: The public keys behind what was signed, by who and key.
     """
 
@@ -55,6 +56,7 @@ class Evidence:
     heads: Mapping[Range, bytes]
     parts: Sequence[Mapping[str, object]] = ()
     policies: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    suites: Mapping[str, str] = field(default_factory=dict)
     certificates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     people: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     runs: Sequence[Mapping[str, object]] = ()
@@ -102,6 +104,7 @@ def _texts(evidence: Evidence) -> dict[str, str]:
         "runs.json": _json(list(evidence.runs)),
     }
     found |= {f"policies/{name}.json": _json(dict(one)) for name, one in evidence.policies.items()}
+    found |= {f"suites/{name}.json": body for name, body in evidence.suites.items()}
     return found | {
         f"certificates/{name}.json": _json(dict(one)) for name, one in evidence.certificates.items()
     }

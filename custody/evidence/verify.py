@@ -13,6 +13,7 @@ called wrongly. The steps, each repeated below:
 6. What people signed was signed by the keys whose ids it names, for this installation; a session's
    key was vouched for by the key of its person.
 7. A witness cosigned the checkpoint (``--witness``).
+8. Quality suites have the digests that results name, and each verdict follows from its counts.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def verify(path: str, key: str | None = None, witness: str | None = None) -> dic
     verify_tree(files, entries, size, root)  # 3
     parts = verify_parts(files, entries)  # 4
     policies, certificates = verify_documents(files, entries, public)  # 5
+    results = verify_results(files, entries)  # 8
     signed = verify_tokens(files, entries, manifest["installation"])  # 6
     return {
         "VALID": "yes" if key else "with itself; compare the key below with yours",
@@ -93,6 +95,7 @@ def verify(path: str, key: str | None = None, witness: str | None = None) -> dic
         "parts shown": parts,
         "policy versions": policies,
         "certificates": certificates,
+        "quality results": results,
         "signatures of people": signed,
         "cosigned": when or "not looked at; give --witness",
     }
@@ -291,6 +294,45 @@ def verify_documents(files: Files, entries: Entries, public: bytes) -> tuple[int
             check(public, bytes.fromhex(document["signature"]), signed, name)
             certificates += 1
     return len(policies), certificates
+
+
+def verify_results(files: Files, entries: Entries) -> int:
+    """Judge every quality result again by its suite and its counts; return how many there are."""
+    suites = {}
+    for name in files:
+        if name.startswith("suites/"):
+            body = files[name]
+            digest = hashlib.sha256(b"custody/quality-suite/v1\0" + body).hexdigest()
+            if name != f"suites/{digest}.json":
+                raise InvalidError(f"{name}: not the suite of that digest")
+            suites[digest] = read_json(files, name)
+    count = 0
+    for place, (_, said) in entries.items():
+        if said["event"].startswith("quality:"):
+            facts, where = said["body"]["facts"], f"entries.jsonl, place {place}: quality"
+            if facts["suite"] not in suites:
+                raise InvalidError(f"{where}: its suite is missing")
+            require_result(facts, suites[facts["suite"]]["checks"], where)
+            count += 1
+    return count
+
+
+def require_result(facts: Json, checks: list[Json], where: str) -> None:
+    """Check that a result follows from the counts of its checks."""
+    named = {name: facts[name] for name in ("stage", "suite", "checked", "failed", "verdict")}
+    digest = hashlib.sha256(b"custody/quality-result/v1\0" + canonical(named)).hexdigest()
+    if not len(checks) == len(facts["checked"]) == len(facts["failed"]):
+        raise InvalidError(f"{where}: not the counts of its suite")
+    worst = "passed"
+    for index, check in enumerate(checks):
+        checked, failed = facts["checked"][index], facts["failed"][index]
+        too_many = failed * 1000 > check["tolerated_permille"] * checked
+        if failed and too_many and check["severity"] == "blocking":
+            worst = "failed"
+        elif failed and worst == "passed":
+            worst = "warned"
+    if (worst, digest) != (facts["verdict"], facts["digest"]):
+        raise InvalidError(f"{where}: its verdict does not follow from its counts")
 
 
 def verify_tokens(files: Files, entries: Entries, installation: str) -> int:

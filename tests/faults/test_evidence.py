@@ -23,6 +23,8 @@ from custody.database.engine import transaction
 from custody.database.records import records_of
 from custody.embedded.postgres import EmbeddedPostgres
 from custody.errors import UsageError
+from custody.evidence import verify
+from custody.gates import GateCheck, GateSuite, judge
 from custody.identifiers import CERTIFICATE, CUSTOMER, show_id
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,8 +133,44 @@ def test_what_each_package_shows(taken: Taken) -> None:
         "plan:destroy:written",
         "plan:destroy:begun",
         "record:data:deleted",
+        "quality:destroy:judged",
         "certificate:destroy:issued",
     }
+
+
+def test_a_package_shows_what_was_asked_of_the_data_and_what_came_of_it(taken: Taken) -> None:
+    for name, results in (("certificate", 1), ("subject", 0)):
+        _, said = verdict(taken.packages[name], "--key", taken.key)
+        assert f"quality results: {results}\n" in said
+        suites = [one for one in contents(taken.packages[name]) if one.startswith("suites/")]
+        assert len(suites) == results
+    _, said = verdict(taken.packages["everything"], "--key", taken.key)
+    assert int(said.partition("quality results: ")[2].partition("\n")[0]) > 4
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, ""),
+        ({"verdict": "passed"}, "does not follow"),
+        ({"failed": [0]}, "does not follow"),
+        ({"checked": [100]}, "does not follow"),
+        ({"checked": [10, 10]}, "not the counts"),
+        ({"suite": "0" * 64}, "does not follow"),
+    ],
+)
+def test_a_verdict_that_does_not_follow_is_found(change: dict[str, object], told: str) -> None:
+    check = GateCheck(
+        name="a.b", code="b", kind="count", owner="head", tolerated_permille=99, asked={}
+    )
+    suite = GateSuite(stage="ingest", dataset="customers", checks=(check,))
+    facts = judge(suite, {"a.b": (10, 1)}).facts()
+    checks = suite.to_plain()["checks"]
+    if told:
+        with pytest.raises(verify.InvalidError, match=told):
+            verify.require_result({**facts, **change}, checks, "here")
+    else:
+        verify.require_result(facts, checks, "here")
 
 
 def test_without_a_key_it_only_agrees_with_itself(taken: Taken) -> None:

@@ -36,6 +36,7 @@ def test_nothing_is_found_where_nothing_was_changed(opened: Opened) -> None:
     found = verify_installation(opened.custody, deep=True)
     with opened.data.connect() as connection:
         entries = connection.execute(text("SELECT count(*) FROM ledger.entries")).scalar_one()
+        suites = connection.execute(text("SELECT count(*) FROM quality_suites")).scalar_one()
     counts = {name: len(rows_of(opened, kind)) for name, kind in KINDS.items()}
     keystore = len(json.loads(opened.site.places.keystore.read_bytes())["entries"])
     records = {row["id"] for row in rows_of(opened, KINDS["general"])}
@@ -43,12 +44,13 @@ def test_nothing_is_found_where_nothing_was_changed(opened: Opened) -> None:
     assert found == Verified(
         ledger=found.ledger,
         policies=1,
+        suites=suites,
         certificates=1,
         keys=keystore + sum(counts[kind] for kind in KINDS if kind.endswith("key")),
         records=len(records),
         seals=sum(counts[k] for k in OTHERS),
     )
-    assert min(counts.values()) >= 2
+    assert min(suites, *counts.values()) >= 2
 
 
 @pytest.mark.parametrize("name", KINDS)

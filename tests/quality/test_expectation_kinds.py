@@ -1,8 +1,8 @@
 """Whatever kind of expectation fails over customers' canaries, none of them comes out.
 
-Great Expectations has some sixty kinds. Those that judge row by row may stand in a firm's suites;
-most others answer with a value (the greatest, the most common, all that are unexpected), so a policy
-cannot ask for them; and if the engine were asked, an answer of another shape is a fault.
+Great Expectations has some sixty kinds. Those that judge row by row may stand in a firm's suites.
+Most others answer with a value (the greatest, the most common, all that are unexpected), so that no
+policy can ask for them; and if the engine were asked, an answer of another shape is a fault.
 """
 
 import json

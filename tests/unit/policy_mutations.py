@@ -549,7 +549,7 @@ QUALITY = (
         "store:    {owner: engineer, tolerated_permille: ¦1}",
         ILLEGAL,
     ),
-    _one("more than all pass", _HOUSE, "permille: 1000}", "permille: ¦1001}", ILLEGAL),
+    _one("more than all pass", _HOUSE, "permille: 500}", "permille: ¦1001}", ILLEGAL),
     _one("suite of no dataset", _HOUSE, "dataset: transactions", "dataset: ¦sales", DANGLING),
     _one(
         "suite of nobody",
