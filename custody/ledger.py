@@ -13,7 +13,7 @@ else had been committed stands behind it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,6 +26,7 @@ from custody.merkle import GrowingTree, leaf_hash, root_of_leaves
 from custody.parts import split_leaves
 
 VERSION: Final = 1
+RETIRED: Final = "ledger:entries:retired"
 LEVELS: Final = 8  # between those whose heads the database keeps
 KEPT_SIZES: Final = tuple(1 << level for level in range(LEVELS, 64, LEVELS))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,6 +73,25 @@ class Leaf:
     parts: bytes = b""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retirement:
+    """That the first entries were removed, past their own retention, as an entry says it.
+
+    Attributes:
+        at: When.
+        upto: How many there were, from the first place.
+        root: The root of the tree over their leaves, which stay.
+        streams: The last of their numbers in each stream.
+        years: For how many years they were kept at least.
+    """
+
+    at: datetime
+    upto: int
+    root: str
+    streams: Mapping[int, int]
+    years: int
+
+
 def entry_bytes(entry: Entry) -> bytes:
     """Return the bytes of an entry that are hashed: the canonical JSON of the whole."""
     microseconds = (entry.at - _EPOCH) // _MICROSECOND
@@ -88,17 +108,24 @@ class Walk:
     Attributes:
         streams: The last number met of each stream.
         tree: Keeps the heads of the perfect subtrees that the database keeps.
+        gone: How many of the first leaves have no entry any more.
+        retired: The retirement that says so, once the walk is closed.
     """
 
     streams: dict[int, int] = field(default_factory=dict)
     tree: GrowingTree = field(default_factory=partial(GrowingTree, keeping=KEPT_SIZES))
+    gone: int = 0
+    retired: Retirement | None = None
+    _firsts: dict[int, int] = field(default_factory=dict)
+    _root: str = ""
+    _said: list[Retirement] = field(default_factory=list)
 
     def take(self, leaf: Leaf) -> None:
         """Check the next leaf.
 
-        1. It stands at the next place. 2. Its entry is there, 3. it is what was hashed, 4. in
-        canonical form. 5. What is kept of its parts has the root that it names. 6. It is the next
-        of its stream.
+        1. It stands at the next place. 2. Its entry is there, or was retired with all before it,
+        3. it is what was hashed, 4. in canonical form. 5. What is kept of its parts has the root
+        that it names. 6. It is the next of its stream.
 
         Raises:
             LedgerBrokenError: It is not as it was.
@@ -107,18 +134,49 @@ class Walk:
         if leaf.place != place:
             raise LedgerBrokenError(place, f"missing; place {leaf.place} follows")
         if entry is None:
-            raise LedgerBrokenError(place, "its entry is missing")
-        whole = entry_bytes(entry)
-        if leaf_hash(whole) != leaf.hash:
-            raise LedgerBrokenError(place, "its content is not what was hashed")
-        if not _has_parts(_read(place, whole), leaf.parts):
-            raise LedgerBrokenError(place, "its parts are not those it names")
+            if self.gone != place:
+                raise LedgerBrokenError(place, "its entry is missing")
+            self.gone += 1
+        else:
+            if place == self.gone:
+                self._root = self.tree.head().root.hex()
+            whole = entry_bytes(entry)
+            if leaf_hash(whole) != leaf.hash:
+                raise LedgerBrokenError(place, "its content is not what was hashed")
+            said = _read(place, whole)
+            if not _has_parts(said, leaf.parts):
+                raise LedgerBrokenError(place, "its parts are not those it names")
+            self._follow(place, entry)
+            if entry.event == RETIRED:
+                self._said.append(_retirement(entry.at, said["body"]["facts"]))
+        self.tree.add(leaf.hash)
+
+    def close(self) -> None:
+        """Check, at the end, that entries which are gone were retired, as an entry says.
+
+        Raises:
+            LedgerBrokenError: No entry says so, or it says it of others.
+        """
+        if not self.gone:
+            return
+        numbers = {stream: number - 1 for stream, number in self._firsts.items()}
+        for one in self._said:
+            before = {stream: one.streams.get(stream, 0) for stream in numbers}
+            if (one.upto, one.root, before) == (self.gone, self._root, numbers):
+                self.retired = one
+                self.streams = {**one.streams, **self.streams}
+                return
+        raise LedgerBrokenError(0, "its entry is missing, and no entry says that it was retired")
+
+    def _follow(self, place: int, entry: Entry) -> None:
+        """Check that an entry is the next of its stream."""
         before = self.streams.get(entry.stream, 0)
-        if entry.number != before + 1:
+        if self.gone and not before:
+            self._firsts[entry.stream] = entry.number
+        elif entry.number != before + 1:
             why = f"number {entry.number} of stream {entry.stream} follows {before}"
             raise LedgerBrokenError(place, why)
         self.streams[entry.stream] = entry.number
-        self.tree.add(leaf.hash)
 
 
 def walk_tree(leaves: Iterable[Leaf], known: Iterable[KnownHead]) -> Walk:
@@ -142,6 +200,7 @@ def walk_tree(leaves: Iterable[Leaf], known: Iterable[KnownHead]) -> Walk:
         _compare(walk, waiting)
     for size, ones in sorted(waiting.items()):
         raise CheckpointContradictedError(size, ones[0].where)
+    walk.close()
     return walk
 
 
@@ -153,6 +212,17 @@ def _compare(walk: Walk, waiting: dict[int, list[KnownHead]]) -> None:
     for one in waiting.pop(head.size):
         if one.head != head:
             raise CheckpointContradictedError(head.size, one.where)
+
+
+def _retirement(at: datetime, facts: Mapping[str, Any]) -> Retirement:
+    """Return what an entry says of entries that were removed."""
+    return Retirement(
+        at=at,
+        upto=int(facts["upto"]),
+        root=str(facts["root"]),
+        streams={int(stream): int(number) for stream, number in facts["streams"]},
+        years=int(facts["years"]),
+    )
 
 
 def _read(place: int, whole: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type

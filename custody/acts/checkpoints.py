@@ -7,6 +7,7 @@ an older database in its place, would otherwise have it vouched for by the next 
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -151,6 +152,14 @@ def known_heads(custody: Custody, given: Iterable[Note] = ()) -> Iterator[KnownH
             yield KnownHead(head=head, where=WITNESS)
     for note in given:
         yield KnownHead(head=_verified(note, key), where=GIVEN)
+
+
+def cosigned_sizes(custody: Custody) -> Iterator[tuple[int, datetime]]:
+    """Yield the size of each checkpoint that the witness cosigned, and when it saw it last."""
+    key, witness = log_key(custody), custody.outside.witness
+    for note in custody.outside.journal.read() if witness is not None else ():
+        if witness is not None and _is_cosigned(note, witness):
+            yield _verified(note, key).size, cosigned_at(note, witness.key)
 
 
 def require_extended(custody: Custody) -> None:

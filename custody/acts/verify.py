@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from custody.acts.certify import verify_certificate
-from custody.acts.checkpoints import bring_up_to_date, known_heads
+from custody.acts.checkpoints import bring_up_to_date, cosigned_sizes, known_heads
 from custody.acts.context import Custody
 from custody.acts.references import check_references
 from custody.acts.sealed_places import open_every_place
@@ -21,12 +22,15 @@ from custody.database.tree import Waiting
 from custody.errors import UsageError
 from custody.gates import SUITE_DOMAIN
 from custody.identifiers import CERTIFICATE, show_id
-from custody.ledger import LedgerBrokenError, Walk, walk_tree
+from custody.ledger import LedgerBrokenError, Retirement, Walk, walk_tree
 from custody.merkle import TreeHead
 from custody.note import Note
 from custody.policy.build import digest_of
+from custody.policy.check_rules import LOG_RETENTION_FLOOR_YEARS
 
 _PAGE: Final = 2000
+_LAST_ANY_MONTH: Final = 28
+_LEAP: Final = timedelta(days=4)  # what days of a month and leap years make, and clocks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +39,14 @@ class VerifiedLedger:
 
     Attributes:
         checkpoints: How many checkpoints it was compared with.
+        retired: How many entries were removed past their retention; their leaves were checked.
         waiting: The entries that are not in the tree yet; none of them is proved by it.
     """
 
     head: TreeHead
     checkpoints: int
     waiting: Waiting
+    retired: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +83,7 @@ def verify_installation(
         UsageError: A certificate's signature does not verify.
     """
     return Verified(
-        ledger=_verify_ledger(custody, given),
+        ledger=verify_ledger(custody, given),
         policies=_verify_policies(custody),
         suites=_verify_suites(custody),
         certificates=_verify_certificates(custody),
@@ -87,8 +93,14 @@ def verify_installation(
     )
 
 
-def _verify_ledger(custody: Custody, given: Iterable[Note]) -> VerifiedLedger:
-    """Walk the tree as it is at one moment; what others append meanwhile follows it."""
+def verify_ledger(custody: Custody, given: Iterable[Note]) -> VerifiedLedger:
+    """Walk the tree as it is at one moment; what others append meanwhile follows it.
+
+    Raises:
+        LedgerBrokenError: An entry is not what it was, or went before its time.
+        CheckpointContradictedError: The ledger does not begin with what a checkpoint vouches for.
+        NoteInvalidError: A checkpoint is not signed by this installation.
+    """
     bring_up_to_date(custody)
     known = list(known_heads(custody, given))
     with transaction(custody.data) as connection:
@@ -98,9 +110,29 @@ def _verify_ledger(custody: Custody, given: Iterable[Note]) -> VerifiedLedger:
         _compare_kept(connection, walk, head)
         if waiting.seconds > tree.LONGEST_WAIT_SECONDS:
             raise LedgerBrokenError(head.size, "entries are kept from their places in the tree")
-        if tree.count_entries(connection) != head.size + waiting.entries:
+        if tree.count_entries(connection) != head.size - walk.gone + waiting.entries:
             raise LedgerBrokenError(head.size, "entries stand outside the tree")
-    return VerifiedLedger(head=head, checkpoints=len(known), waiting=waiting)
+    if walk.retired is not None:
+        _require_aged(custody, walk.retired)
+    return VerifiedLedger(head=head, checkpoints=len(known), waiting=waiting, retired=walk.gone)
+
+
+def _require_aged(custody: Custody, retired: Retirement) -> None:
+    """Check by what the witness saw that retired entries were as old as they had to be.
+
+    Where a checkpoint of fewer entries was cosigned later than so many years before, some of those
+    that went were younger.
+
+    Raises:
+        LedgerBrokenError: They were younger.
+    """
+    until = min(retired.at, custody.now())
+    youngest = until.replace(year=until.year - retired.years, day=min(until.day, _LAST_ANY_MONTH))
+    for size, seen in cosigned_sizes(custody):
+        if size < retired.upto and seen > youngest + _LEAP:
+            raise LedgerBrokenError(size, "entries were retired before their time")
+    if retired.years < LOG_RETENTION_FLOOR_YEARS:
+        raise LedgerBrokenError(0, "entries were retired before their time")
 
 
 def _compare_kept(connection: Connection, walk: Walk, head: TreeHead) -> None:

@@ -24,6 +24,7 @@ from custody.cli import (
     hold,
     ingest,
     keys,
+    ledger,
     login,
     policy,
     quality,
@@ -88,6 +89,7 @@ _GROUPS = (
     history.app,
     evidence.app,
     quality.app,
+    ledger.app,
 )
 for _name, _command in _COMMANDS:
     app.offers(_name)(_command)

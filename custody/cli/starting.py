@@ -110,6 +110,22 @@ def migrate(
     show({"data": data, "keys": keys}, "migrated")
 
 
+def urls_of_owner(where: "Running", owner_urls: Path | None) -> tuple[str, str] | None:
+    """Return where data and keys are reached as their owner; None where nobody says so.
+
+    Raises:
+        UsageError: The file does not hold two URLs.
+    """
+    if owner_urls is not None:
+        urls = owner_urls.read_text(encoding="utf-8").split()
+        if len(urls) != DATABASES:
+            raise UsageError("two URLs, data then keys, belong into", owner_urls.name)
+        return urls[0], urls[1]
+    if where.owner_url and where.keys_owner_url:
+        return where.owner_url, where.keys_owner_url
+    return None
+
+
 def migrate_databases(where: "Running", owner_urls: Path | None = None) -> None:
     """Bring the databases to this version, as their owner.
 
@@ -118,13 +134,9 @@ def migrate_databases(where: "Running", owner_urls: Path | None = None) -> None:
     """
     from custody.database.migrate import DATA, KEYS, migrate, pending
 
-    if owner_urls is not None:
-        urls = owner_urls.read_text(encoding="utf-8").split()
-        if len(urls) != DATABASES:
-            raise UsageError("two URLs, data then keys, belong into", owner_urls.name)
-        migrate(*urls)
-    elif where.owner_url and where.keys_owner_url:
-        migrate(where.owner_url, where.keys_owner_url)
+    owners = urls_of_owner(where, owner_urls)
+    if owners is not None:
+        migrate(*owners)
     else:
         for url, which in ((where.database_url, DATA), (where.keys_url, KEYS)):
             present, wanted = pending(url, which)

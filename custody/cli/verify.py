@@ -44,6 +44,7 @@ def verify(
             "entries": verified.ledger.head.size,
             "head": verified.ledger.head.root.hex(),
             "checkpoints": verified.ledger.checkpoints,
+            "retired": verified.ledger.retired,
             "unplaced": verified.ledger.waiting.entries,
             "policies": verified.policies,
             "suites": verified.suites,

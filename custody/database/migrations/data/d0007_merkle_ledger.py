@@ -148,8 +148,9 @@ BEGIN
     -- last would read all of them by a plan made while there were few.
     SELECT s.in_tree, t.size = 0 OR EXISTS (SELECT FROM ledger.leaves l WHERE l.place < t.size)
             AS is_whole,
-        (SELECT e.number FROM ledger.entries e WHERE e.stream = own
-            ORDER BY e.number DESC LIMIT 1) AS last
+        -- Of a stream whose every entry was retired, the tree knows where it stands.
+        COALESCE((SELECT e.number FROM ledger.entries e WHERE e.stream = own
+            ORDER BY e.number DESC LIMIT 1), s.in_tree) AS last
         INTO STRICT there
         FROM ledger.tree t LEFT JOIN ledger.streams s ON s.stream = own;
     IF NOT there.is_whole OR (there.last IS NULL) <> (there.in_tree IS NULL)
