@@ -83,7 +83,7 @@ quality   blocking  H3     resident_id_malformed resident_id_check_digit residen
 quality   blocking  H3     resident_id_birth_mismatch resident_id_sex_mismatch date_implausible
 quality   blocking  H3     bank_card_check_digit mobile_malformed email_malformed
 quality   blocking  H3     confusable_character numeric_identifier_cell duplicate_in_batch
-quality   blocking  H3     ragged_row source_empty expectation_failed
+quality   blocking  H3     ragged_row source_empty expectation_failed value_unreadable
 basis     blocking  P13    consent_missing basis_not_established
 basis     blocking  P14    consent_not_explicit consent_after_collection notice_not_covering
 basis     blocking  P15    consent_withdrawn

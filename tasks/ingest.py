@@ -73,8 +73,8 @@ def examine_source(source: str) -> BatchReceipt:
 @step
 def claim_store(batch_id: str) -> BatchWork:
     """Return the spans of a batch that its gate lets pass; search indexes are made fit for it."""
-    gates.pass_gate(custody(), actor(), read_id(BATCH, batch_id))
     batch = batches.require_batch(custody(), read_id(BATCH, batch_id))
+    gates.pass_gate(custody(), actor(), batch.id)
     search.prepare_indexes(custody(), actor(), batch)
     return _work(batch)
 

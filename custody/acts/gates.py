@@ -8,7 +8,7 @@ a fault and says nothing about the data.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -20,7 +20,7 @@ from custody.database import batches as tables
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import transaction
 from custody.database.quality import find_suite, keep_suite
-from custody.errors import QualityGateError, Reason
+from custody.errors import CustodyError, QualityGateError, Reason
 from custody.gates import Counts, GateResult, GateSuite, judge
 from custody.identifiers import BATCH, show_id
 from custody.policy.model import CONSENTS
@@ -32,24 +32,19 @@ DESTROY: Final = "destroy"
 _DUPLICATE: Final = "duplicate_in_batch"
 
 
-class GateFailedError(QualityGateError):
-    """A stage's own check failed: what it was about is not done.
+class GateFailedError(CustodyError):
+    """A stage's own check failed, so its transaction goes back; people see a QualityGateError.
 
     Attributes:
         result: What the suite said.
         about: What it is about: its name in the ledger's facts, and how it is shown.
     """
 
-    def __init__(
-        self,
-        subject: str,
-        reasons: tuple[Reason, ...],
-        result: GateResult,
-        about: Mapping[str, str],
-    ) -> None:
-        """Name the thing, every check that failed, and the result."""
-        super().__init__(subject, reasons)
-        self.args = (subject, reasons, result, about)
+    code: ClassVar[str] = "quality_gate"
+
+    def __init__(self, result: GateResult, about: Mapping[str, str]) -> None:
+        """Keep what the ledger is to say."""
+        super().__init__(result, about)
         self.result, self.about = result, about
 
 
@@ -74,29 +69,36 @@ def require_passed(result: GateResult, about: Mapping[str, str]) -> None:
         about: What it is about: its name in the ledger's facts, and how it is shown.
 
     Raises:
-        GateFailedError: A check failed; each is named with how many it concerns.
+        GateFailedError: A check failed; :func:`recording_failure` is around this.
     """
     if result.verdict == "failed":
-        subject = next(iter(about.values()))
-        raise GateFailedError(subject, _reasons(result), result, about)
+        raise GateFailedError(result, about)
 
 
 @contextmanager
 def recording_failure(custody: Custody, actor: Actor) -> Iterator[None]:
-    """Record that a gate failed once what it was about is undone, and let the failure go on."""
+    """Record that a gate failed once what it was about is undone.
+
+    Raises:
+        QualityGateError: It failed; each check that did is named with how many it concerns.
+    """
     try:
         yield
     except GateFailedError as error:
         with transaction(custody.data) as connection:
             record_result(connection, custody, actor, error.about, error.result)
-        raise
+        refusal = _refusal(error.result, error.about)
+    else:
+        return
+    raise refusal
 
 
-def _reasons(result: GateResult) -> tuple[Reason, ...]:
+def _refusal(result: GateResult, about: Mapping[str, str]) -> QualityGateError:
     """Return each check that failed as a reason: its code, its name, and how many failed."""
-    return tuple(
+    reasons = tuple(
         Reason(code=one.check.code, about=one.check.name, count=one.failed) for one in result.failed
     )
+    return QualityGateError(next(iter(about.values())), reasons)
 
 
 def close_gate(
@@ -130,7 +132,7 @@ def pass_gate(custody: Custody, actor: Actor, batch_id: UUID) -> None:
     """Let a batch that was stopped at its gate be stored if today's policy lets it pass.
 
     Raises:
-        GateFailedError: It is stopped and does not pass; it waits, and nothing is lost.
+        QualityGateError: It is stopped and does not pass; it waits, and nothing is lost.
     """
     with transaction(custody.data) as connection:
         batch = tables.lock_batch(connection, batch_id)
@@ -138,7 +140,8 @@ def pass_gate(custody: Custody, actor: Actor, batch_id: UUID) -> None:
             return
         result = judged_today(connection, custody, batch, tables.list_chunks(connection, batch_id))
         about = {"batch": show_id(BATCH, batch_id)}
-        require_passed(result, about)
+        if result.verdict == "failed":
+            raise _refusal(result, about)
         tables.set_batch_state(connection, batch_id, "ingested")
         record_result(connection, custody, actor, about, result)
 

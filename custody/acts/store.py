@@ -52,7 +52,7 @@ def store_chunk(custody: Custody, actor: Actor, batch_id: UUID, chunk: int) -> C
 
     Raises:
         UsageError: The batch or the chunk is unknown, or its ingest is not closed.
-        GateFailedError: What was written is not what was accepted; nothing of the chunk is stored.
+        QualityGateError: What was written is not what was accepted; nothing of it is stored.
         ChangedMeanwhileError: Others kept changing what the chunk relies on.
     """
     batch = require_batch(custody, batch_id)

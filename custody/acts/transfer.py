@@ -83,7 +83,7 @@ def deliver(custody: Custody, actor: Actor, request_id: UUID) -> DeliveryReceipt
 
     Raises:
         AwaitingApprovalError: It waits for votes.
-        GateFailedError: The package does not hold what was approved less what is accounted for.
+        QualityGateError: The package does not hold what was approved less what is accounted for.
         RefusedError: It was refused or rejected, or something speaks against it by now.
     """
     with recording_failure(custody, actor), transaction(custody.data) as connection:

@@ -47,6 +47,7 @@ EXPECTED: Final = "expectation_failed"
 ROWS: Final = "row_count_unexpected"
 UNGATED: Final = Gate(owner="", tolerated_permille=ALL_PERMILLE)
 READABLE: Final = "readable"
+UNREADABLE: Final = "value_unreadable"
 ROW: Final = "#row"
 OLDEST: Final = date(1850, 1, 1)
 TODAY: Final = "today"
@@ -111,7 +112,7 @@ class Check:
         }
         return GateCheck(
             name=self.name or f"{self.field or 'row'}.{self.code}",
-            code=self.code,
+            code=UNREADABLE if self.code == READABLE else self.code,
             kind=self.kind,
             owner=self.owner,
             severity=self.severity,

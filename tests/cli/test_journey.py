@@ -1,11 +1,15 @@
 """The whole journey of five customers' information, by the command line alone."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_firm import Firm, call
-from small_firm import NUMBERS
+from small_firm import NUMBERS, consents_csv, customers_csv
+
+from config.installation import open_installation
+from tasks.context import custody
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +119,43 @@ def test_a_withdrawal_is_planned_applied_and_certified(firm: Firm, taken: dict[s
         told = firm.refuse(2, "certificate", "verify", str(file))["error"]["message"]
         assert next(iter(altered)) in told
     assert firm.do("customer", "show", customer)["records"] == {}
+
+
+def test_a_batch_of_which_too_much_fails_waits_at_its_gate(firm: Firm) -> None:
+    """Of two customers one is broken, which is more than the firm lets pass that day."""
+    consents, customers = firm.files / "two-consents.csv", firm.files / "two-customers.csv"
+    consents.write_text(consents_csv((6, 7)), encoding="utf-8")
+    customers.write_text(customers_csv((6, 7), broken=7), encoding="gb18030")
+    firm.do("ingest", str(consents), "--source", "legacy_consents")
+    house = firm.home / "policy" / "quality" / "house.yaml"
+    usual = house.read_text(encoding="utf-8")
+    _put_in_force(house, usual.replace("permille: 500", "permille: 499"))
+    told = firm.refuse(5, "ingest", str(customers), "--source", "legacy_customers")["error"]
+    assert told["code"] == "quality_gate"
+    (reason,) = told["reasons"]
+    assert (reason["code"], reason["count"]) == ("resident_id_check_digit", 1)
+    batch = firm.do("ingest", "list")["batches"][-1]
+    assert (batch["state"], batch["accepted"], batch["stored"]) == ("stopped", 1, 0)
+    assert firm.refuse(5, "store", batch["batch"])["error"]["reasons"] == [reason]
+    _put_in_force(house, usual)
+    assert firm.do("store", batch["batch"])["stored"] == 1
+    page = firm.files / "quality.html"
+    found = firm.do("quality", "results", batch["batch"], "--html", str(page))
+    told_of = [(one["stage"], one["verdict"]) for one in found["results"]]
+    assert told_of == [("ingest", "failed"), ("ingest", "warned"), ("store", "passed")]
+    failed = firm.do("quality", "results", batch["batch"], "--failed")["checks"]
+    check = next(one for one in failed if one["failed"])
+    assert (check["check"], check["owner"]) == ("resident_id.resident_id_check_digit", "engineer")
+    shown = page.read_text(encoding="utf-8")
+    assert "resident_id.resident_id_check_digit" in shown
+    assert not [one for one in ("http://", "https://", "<script", "src=") if one in shown]
+
+
+def _put_in_force(document: Path, text: str) -> None:
+    """Change the policy; the next command's process would read it, and so does this one."""
+    document.write_text(text, encoding="utf-8")
+    open_installation.cache_clear()
+    custody.cache_clear()
 
 
 def test_everything_verifies_also_against_prefect(firm: Firm, taken: dict[str, Any]) -> None:

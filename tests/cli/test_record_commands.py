@@ -95,6 +95,49 @@ def test_every_command_that_does_something_keeps_a_checkpoint(copy: Copy) -> Non
     assert told["checkpoints"] == journal.count("— ") + 1
 
 
+def test_every_check_of_the_policy_is_shown_with_who_answers_for_it(
+    copy: Copy, tmp_path: Path
+) -> None:
+    page = tmp_path / "suites.html"
+    found = copy.tell(0, "quality", "suites", "--html", str(page))
+    assert {one["stage"] for one in found["suites"]} == {"ingest", "store", "transfer", "destroy"}
+    checks = {one["check"]: one for one in found["checks"]}
+    own = checks["suites.transactions_say_something.product_is_no_placeholder"]
+    assert (own["owner"], own["severity"]) == ("engineer", "warning")
+    assert all(one["owner"] for one in checks.values())
+    assert checks["resident_id.resident_id_check_digit"]["code"] in page.read_text(encoding="utf-8")
+    some = copy.tell(0, "quality", "suites", "--dataset", "customers", "--stage", "ingest")
+    assert {one["dataset"] for one in some["checks"]} == {"customers"}
+    assert copy.tell(2, "quality", "suites", "--stage", "use")["error"]["code"] == "usage"
+    assert copy.tell(2, "quality", "results", "batch_unknown")["error"]["code"] == "usage"
+
+
+def test_entries_past_their_retention_go_by_command(copy: Copy) -> None:
+    urls = copy.home / "owner_urls"
+    urls.write_text(f"{copy.databases.owner_url}\n{copy.databases.keys_owner_url}\n")
+    by_owner = ("ledger", "retire", "--owner-urls", str(urls))
+    told = copy.tell(2, "ledger", "retire")["error"]
+    assert "--owner-urls" in told["message"]
+    assert copy.tell(0, *by_owner)["entries"] == 0
+    owner(  # all that was written so far, as it would be in eleven years
+        copy,
+        "UPDATE ledger.entries SET at = at - interval '11 years'",
+        "TRUNCATE ledger.leaves, ledger.nodes",
+        "UPDATE ledger.tree SET size = 0, perfect = '{}'",
+        "UPDATE ledger.streams SET in_tree = 0",
+    )
+    shutil.rmtree(copy.home / "checkpoints")
+    last_note(copy).unlink()
+    copy.tell(0, "hold", "list")  # it is closed by a checkpoint
+    act(copy)
+    old = copy.tell(0, "verify")["entries"] - 1
+    assert copy.tell(0, *by_owner, "--dry-run")["entries"] == old
+    assert copy.tell(0, *by_owner)["entries"] == old
+    told = copy.tell(0, "verify", "--deep")
+    assert (told["retired"], told["entries"]) == (old, old + 2)
+    assert copy.tell(0, *by_owner)["entries"] == 0
+
+
 def test_a_cut_ledger_is_found_by_the_next_command_and_by_verification(copy: Copy) -> None:
     act(copy)
     kept = copy.home / "taken-along.note"

@@ -27,7 +27,7 @@ from custody.acts.batches import (
 from custody.acts.certify import verify_absence
 from custody.acts.context import Custody
 from custody.acts.destroy import claim_plan, erase_chunk
-from custody.acts.gates import GateFailedError, pass_gate
+from custody.acts.gates import pass_gate
 from custody.acts.planning import Scope, plan_destruction
 from custody.acts.quality import Result, quality_results
 from custody.acts.sealing import Seals
@@ -39,7 +39,7 @@ from custody.database import records
 from custody.database.batches import Batch
 from custody.database.engine import transaction
 from custody.destruction import DestructionFailedError
-from custody.errors import UsageError
+from custody.errors import QualityGateError, UsageError
 from custody.identifiers import BATCH, PLAN, REQUEST, show_id
 from custody.ledger import LedgerBrokenError
 from custody.policy.model import Expectation, Gate, Level, QualitySuite
@@ -131,7 +131,7 @@ def test_a_batch_of_which_too_much_fails_waits_and_nothing_of_it_is_stored(house
     assert batch.state == "stopped"
     with pytest.raises(UsageError, match="stopped"):
         store_chunk(house.custody, SHELL, batch.id, 0)
-    with pytest.raises(GateFailedError) as stopped:
+    with pytest.raises(QualityGateError) as stopped:
         pass_gate(letting_pass(house.custody, 332), SHELL, batch.id)
     assert [(one.code, one.about, one.count) for one in stopped.value.reasons] == [
         ("mobile_malformed", MOBILE, 1)
@@ -263,7 +263,7 @@ def test_a_chunk_that_was_stored_otherwise_is_not_stored(house: House, wrong: st
     batch = ingest(custody, house.folder)
     with pytest.MonkeyPatch.context() as patch:
         spoil(patch)
-        with pytest.raises(GateFailedError) as failed:
+        with pytest.raises(QualityGateError) as failed:
             store_chunk(custody, SHELL, batch.id, 0)
     assert {one.about for one in failed.value.reasons} == failing
     with transaction(custody.data) as connection:
@@ -302,7 +302,7 @@ def test_a_package_without_all_that_was_approved_is_not_delivered(
 
         with monkeypatch.context() as patch:
             patch.setattr(transfer_acts, "sift", losing)
-            with pytest.raises(GateFailedError) as failed:
+            with pytest.raises(QualityGateError) as failed:
                 deliver(made.custody, SHELL, request_id)
         assert [(one.code, one.count) for one in failed.value.reasons] == [("package_count", 1)]
         assert not list(made.custody.outbox.glob("req_*"))

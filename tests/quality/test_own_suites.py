@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from custody.codes import CODES
+from custody.gates import stage_suite
 from custody.normalise import normalise_rows
 from custody.policy.expectations import KINDS
 from custody.policy.model import (
@@ -229,6 +231,13 @@ def test_the_suite_says_who_answers_for_it() -> None:
     assert checks["suites.house.own"].owner == "head"
     assert checks["amount.value_out_of_range"].owner == policy.gate("ingest").owner
     assert len(checks) == len(judge(policy, {}).suite.checks)
+
+
+def test_what_stops_a_batch_is_always_told_by_a_code_that_is_explained() -> None:
+    policy = policy_expecting("column_values_to_match_regex", ("product",), {"regex": "x"})
+    suites = [judge(policy, {}).suite]
+    suites += [stage_suite(policy, stage) for stage in ("store", "transfer", "destroy")]
+    assert {check.code for suite in suites for check in suite.checks} <= set(CODES)
 
 
 def test_every_type_of_field_has_a_kind() -> None:
