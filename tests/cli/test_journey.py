@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from cli_firm import Firm, call
 from small_firm import NUMBERS, consents_csv, customers_csv
 
 from config.installation import open_installation
+from custody.embedded.endpoints import PREFECT
+from custody.embedded.postgres import EmbeddedPostgres
+from flows.turn import turn
 from tasks.context import custody
 
 
@@ -163,3 +167,31 @@ def test_everything_verifies_also_against_prefect(firm: Firm, taken: dict[str, A
     assert verified["ok"] is True
     assert verified["runs"] >= 4
     assert taken["batch"] in str(firm.do("ingest", "list"))
+
+
+def test_after_a_month_prefect_is_thrown_away_and_everything_is_answered(
+    firm: Firm, taken: dict[str, Any]
+) -> None:
+    """Runs of thirty days by the real server; then its database is dropped, server and all."""
+    for _ in range(30):
+        turn()
+    before = _answers(firm, taken["batch"])
+    assert {name.partition("_")[0] for name in before} == {"req", "grant", "plan", "cert", "batch"}
+    known = firm.do("history", "list", "--newest", "1000")
+    assert known["known"] > 30
+    server = EmbeddedPostgres(firm.home)
+    with psycopg.connect(server.admin_conninfo("postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {PREFECT} WITH (FORCE)")
+    assert firm.do("verify", "--deep")["ok"]
+    assert firm.do("history", "list", "--newest", "1000") == known
+    assert _answers(firm, taken["batch"]) == before
+
+
+def _answers(firm: Firm, batch: str) -> dict[str, Any]:
+    """Return what is explained of every kind of thing, by its name."""
+    uses, plans = firm.do("use", "list"), firm.do("destroy", "list")["plans"]
+    names = [batch, *(one["plan"] for one in plans)]
+    names += [firm.do("certificate", "show", one["plan"])["certificate"] for one in plans[-1:]]
+    names += [one["request"] for one in firm.do("transfer", "list")["requests"]]
+    names += [one["grant"] for one in uses["grants"]]
+    return {name: firm.do("explain", name) for name in names}
