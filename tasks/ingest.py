@@ -58,9 +58,15 @@ def ingest_span(batch_id: str, first: int, last: int) -> int:
 
 @step
 def close_batch(batch_id: str) -> BatchReceipt:
-    """Compare record keys across the batch, close its ingest, and leave its counts in the UI."""
-    receipt = batches.close_batch(custody(), actor(), read_id(BATCH, batch_id))
-    return _published("ingest", batch_id, receipt)
+    """Compare record keys across the batch, close its ingest, and leave its counts in the UI.
+
+    The run of a batch that is stopped at its gate fails, so that somebody sees it.
+    """
+    identifier = read_id(BATCH, batch_id)
+    receipt = batches.close_batch(custody(), actor(), identifier)
+    published = _published("ingest", batch_id, receipt)
+    gates.pass_gate(custody(), actor(), identifier)
+    return published
 
 
 @step
