@@ -20,7 +20,18 @@ from types import TracebackType
 from typing import Final, Self
 from uuid import UUID
 
-from custody.acts import batches, certify, consents, destroy, search, store, transfer, use, vote
+from custody.acts import (
+    batches,
+    certify,
+    consents,
+    destroy,
+    gates,
+    search,
+    store,
+    transfer,
+    use,
+    vote,
+)
 from custody.acts.checkpoints import keep_checkpoint
 from custody.acts.context import Actor, Custody
 from custody.acts.planning import Scope, plan_destruction
@@ -101,6 +112,9 @@ class Client:
         Args:
             source: Its name in the policy.
             path: The file; None where the policy says where it lies.
+
+        Raises:
+            QualityGateError: The batch is stopped at its gate, where it waits.
         """
         place = str(path.absolute()) if path else None
         batch = batches.open_batch(self.custody, self.actor, source, place)
@@ -109,6 +123,7 @@ class Client:
             batches.close_batch(self.custody, self.actor, batch.id)
             batch = batches.require_batch(self.custody, batch.id)
         if batch.state != _STORED:
+            gates.pass_gate(self.custody, self.actor, batch.id)
             search.prepare_indexes(self.custody, self.actor, batch)
             store.store_chunks(self.custody, self.actor, batch, range(batch.chunks))
             store.finish_store(self.custody, self.actor, batch.id)

@@ -5,20 +5,25 @@ see what was asked, of whom it was to be told, how much was let pass, and what c
 
     suite  = {"checks":[{"name":…,"code":…,"kind":…,"severity":…,"owner":…,
               "tolerated_permille":n,"asked":{…}},…],"dataset":…,"stage":…,"v":1}
-    result = {"checked":[n,…],"failed":[n,…],"stage":…,"suite":digest,"verdict":…}
+    result = {"batch":… or "request":… or "plan":…,"checked":[n,…],"codes":[…],"failed":[n,…],
+              "rows":n,"stage":…,"suite":digest,"verdict":…}
 
-with digests SHA-256 over the domain, a zero byte and the canonical JSON.
+with digests SHA-256 over the domain, a zero byte and the canonical JSON. What is let pass is a
+share of the rows of the batch, so that of a field which is seldom given one mistake stops nothing.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from custody.canonical import digest, parse_canonical
+from custody.canonical import CanonicalError, digest, parse_canonical
 from custody.policy.model import ALL_PERMILLE, Policy, Severity
 
 SUITE_DOMAIN: Final = "custody/quality-suite/v1"
 RESULT_DOMAIN: Final = "custody/quality-result/v1"
+
+ABOUT: Final = ("batch", "request", "plan")
+"""What a result may be about, as the ledger's facts name it."""
 
 Verdict = Literal["passed", "warned", "failed"]
 Counts = Mapping[str, tuple[int, int]]
@@ -34,7 +39,7 @@ class GateCheck:
         code: The code of what fails it.
         kind: What sort of check it is.
         owner: The role that is to act when it fails.
-        tolerated_permille: Of a thousand that are judged, how many may fail it.
+        tolerated_permille: Of a thousand rows of the batch, how many may fail it.
         asked: What exactly is asked, in plain names and numbers.
     """
 
@@ -67,6 +72,11 @@ class GateSuite:
     dataset: str
     checks: tuple[GateCheck, ...]
 
+    def __post_init__(self) -> None:
+        """Refuse two checks of one name: counts go by it."""
+        if len({check.name for check in self.checks}) != len(self.checks):
+            raise ValueError("two checks of one name")
+
     def to_plain(self) -> dict[str, object]:
         """Return its body, as it is kept."""
         checks = [check.to_plain() for check in self.checks]
@@ -78,20 +88,25 @@ class GateSuite:
         return digest(SUITE_DOMAIN, self.to_plain()).hex()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Judged:
-    """How one check went."""
+    """How one check went.
+
+    Attributes:
+        rows: How many rows the batch has.
+    """
 
     check: GateCheck
     checked: int
     failed: int
+    rows: int
 
     @property
     def verdict(self) -> Verdict:
         """Return ``failed`` where more failed than is let pass of a check that blocks."""
         if not self.failed:
             return "passed"
-        too_many = self.failed * ALL_PERMILLE > self.check.tolerated_permille * self.checked
+        too_many = self.failed * ALL_PERMILLE > self.check.tolerated_permille * self.rows
         return "failed" if too_many and self.check.severity == "blocking" else "warned"
 
 
@@ -101,6 +116,7 @@ class GateResult:
 
     suite: GateSuite
     judged: tuple[Judged, ...]
+    rows: int
 
     @property
     def verdict(self) -> Verdict:
@@ -113,27 +129,35 @@ class GateResult:
         """Return the checks that failed."""
         return tuple(one for one in self.judged if one.verdict == "failed")
 
-    def facts(self) -> dict[str, object]:
-        """Return what the ledger says of it; which check a count is of, the suite says."""
+    def facts(self, about: Mapping[str, str]) -> dict[str, object]:
+        """Return what the ledger says of it; which check a count is of, the suite says.
+
+        Args:
+            about: What it is about: ``batch``, ``request`` or ``plan``, and how that is shown.
+        """
         said: dict[str, object] = {
+            **about,
             "stage": self.suite.stage,
             "suite": self.suite.digest,
             "checked": [one.checked for one in self.judged],
             "failed": [one.failed for one in self.judged],
+            "rows": self.rows,
+            "codes": sorted({one.check.code for one in self.judged if one.failed}),
             "verdict": self.verdict,
         }
-        codes = sorted({one.check.code for one in self.judged if one.failed})
-        return {**said, "codes": codes, "digest": digest(RESULT_DOMAIN, said).hex()}
+        return {**said, "digest": digest(RESULT_DOMAIN, said).hex()}
 
 
-def judge(suite: GateSuite, counts: Counts) -> GateResult:
-    """Return what a suite says of the counts of its checks; one that has none judged nothing."""
-    judged = tuple(
-        Judged(check=check, checked=checked, failed=failed)
-        for check in suite.checks
-        for checked, failed in [counts.get(check.name, (0, 0))]
-    )
-    return GateResult(suite=suite, judged=judged)
+def judge(suite: GateSuite, counts: Counts, rows: int = 0) -> GateResult:
+    """Return what a suite says of the counts of its checks.
+
+    Args:
+        suite: What was asked.
+        counts: Of each of its checks; without one of a check this raises KeyError.
+        rows: How many rows the batch has, of which some may fail; of 0 none may.
+    """
+    judged = tuple(Judged(check, *counts[check.name], rows) for check in suite.checks)
+    return GateResult(suite=suite, judged=judged, rows=rows)
 
 
 def read_suite(body: bytes) -> GateSuite:
@@ -145,6 +169,22 @@ def read_suite(body: bytes) -> GateSuite:
     said = parse_canonical(body)
     checks = tuple(GateCheck(**one) for one in said["checks"])
     return GateSuite(stage=said["stage"], dataset=said["dataset"], checks=checks)
+
+
+def read_result(facts: Mapping[str, Any], suites: Mapping[str, GateSuite]) -> GateResult | None:
+    """Return the result that an entry states, by the suite it names.
+
+    None where it states none, or one that does not follow from its counts.
+    """
+    try:
+        suite = suites[facts["suite"]]
+        counts = zip(facts["checked"], facts["failed"], strict=True)
+        named = zip((check.name for check in suite.checks), counts, strict=True)
+        result = judge(suite, dict(named), int(facts["rows"]))
+        about = {name: str(facts[name]) for name in ABOUT if name in facts}
+        return result if len(about) == 1 and result.facts(about) == dict(facts) else None
+    except (KeyError, TypeError, ValueError, CanonicalError):
+        return None
 
 
 _OF_STAGES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {

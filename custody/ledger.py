@@ -13,7 +13,7 @@ else had been committed stands behind it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,6 +27,9 @@ from custody.parts import split_leaves
 
 VERSION: Final = 1
 RETIRED: Final = "ledger:entries:retired"
+LEAST_YEARS: Final = 3
+"""Measures 2.4, PIPL art. 56, Network Data Regulations art. 12: records are kept so long."""
+MOST_YEARS: Final = 100
 LEVELS: Final = 8  # between those whose heads the database keeps
 KEPT_SIZES: Final = tuple(1 << level for level in range(LEVELS, 64, LEVELS))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -148,7 +151,7 @@ class Walk:
                 raise LedgerBrokenError(place, "its parts are not those it names")
             self._follow(place, entry)
             if entry.event == RETIRED:
-                self._said.append(_retirement(entry.at, said["body"]["facts"]))
+                self._said += _retirements(place, entry.at, said["body"].get("facts"))
         self.tree.add(leaf.hash)
 
     def close(self) -> None:
@@ -214,15 +217,15 @@ def _compare(walk: Walk, waiting: dict[int, list[KnownHead]]) -> None:
             raise CheckpointContradictedError(head.size, one.where)
 
 
-def _retirement(at: datetime, facts: Mapping[str, Any]) -> Retirement:
-    """Return what an entry says of entries that were removed."""
-    return Retirement(
-        at=at,
-        upto=int(facts["upto"]),
-        root=str(facts["root"]),
-        streams={int(stream): int(number) for stream, number in facts["streams"]},
-        years=int(facts["years"]),
-    )
+def _retirements(place: int, at: datetime, facts: Any) -> Iterator[Retirement]:  # noqa: ANN401 - JSON
+    """Yield what an entry says of entries that went before it; nothing if it says no such thing."""
+    try:
+        upto, root, years = int(facts["upto"]), str(facts["root"]), int(facts["years"])
+        streams = {int(stream): int(number) for stream, number in facts["streams"]}
+    except (KeyError, TypeError, ValueError):
+        return
+    if 0 < upto <= place and LEAST_YEARS <= years <= MOST_YEARS:
+        yield Retirement(at=at, upto=upto, root=root, streams=streams, years=years)
 
 
 def _read(place: int, whole: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type

@@ -84,7 +84,7 @@ def verify_absence(custody: Custody, actor: Actor, plan_id: UUID) -> AbsenceRece
         plan_id=plan_id,
         outcomes=outcomes,
         places=places | {"identities": looked_at["identity_tags_absent"][0]},
-        quality=str(result.facts()["digest"]),
+        quality=str(result.facts({"plan": shown})["digest"]),
     )
 
 
@@ -131,17 +131,18 @@ def verify_certificate(body: str, signature: bytes, public_key: bytes) -> dict[s
 
 def _look_back(connection: Connection, plan_id: UUID, destroyed: int) -> Counts:
     """Return by check how many rows were looked for in its place, and how many are there."""
-    found = dict.fromkeys(_ROW_PLACES, 0)
+    found, looked = dict.fromkeys(_ROW_PLACES, 0), 0
     after = UUID(int=0)
     while page := plans.planned_after(connection, plan_id, after, _PAGE):
         gone = [one.record_id for one in page if one.outcome == "destroyed"]
+        looked += len(gone)
         still = plans.places_still_holding(connection, gone)
         found = {name: found[name] + still[_PLACES[name]] for name in found}
         after = page[-1].record_id
     ended = plans.identities_ended(connection, plan_id)
     remaining = identities.count_tags(connection, ended)
     return {
-        **{name: (destroyed, left) for name, left in found.items()},
+        **{name: (looked, left + abs(destroyed - looked)) for name, left in found.items()},
         "identity_tags_absent": (len(ended), remaining),
     }
 

@@ -6,6 +6,7 @@ one makes its subject known.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -24,6 +25,7 @@ from custody.acts.consent_rows import (
     sound_values,
 )
 from custody.acts.context import Actor, Custody
+from custody.acts.gates import RETRIED
 from custody.acts.intake_area import RefusedRow, hold_rows
 from custody.acts.recording import record
 from custody.acts.redoing import again_if_changed
@@ -151,6 +153,7 @@ def _ingest_once(
             return known
         if within is not None:
             within(connection)
+            receipt = replace(receipt, quality={**receipt.quality, RETRIED: 1})
         _write(custody, connection, batch, draft, keys)
         refused = [_refused(custody, row) for row in draft.refused]
         hold_rows(custody, connection, batch.id, chunk.number, "ingest", refused)

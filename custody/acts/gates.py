@@ -8,6 +8,7 @@ a fault and says nothing about the data.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import ClassVar, Final
 from uuid import UUID
 
@@ -15,20 +16,24 @@ from sqlalchemy import Connection
 
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
+from custody.canonical import canonical
 from custody.counts import add_counts
 from custody.database import batches as tables
 from custody.database.batches import Batch, ChunkReceipt
 from custody.database.engine import transaction
 from custody.database.quality import find_suite, keep_suite
 from custody.errors import CustodyError, QualityGateError, Reason
-from custody.gates import Counts, GateResult, GateSuite, judge
+from custody.gates import Counts, GateCheck, GateResult, GateSuite, judge
 from custody.identifiers import BATCH, show_id
 from custody.policy.model import CONSENTS
+from custody.quality import QualityFaultError
 from custody.quality.rules import INGEST, ROWS, checks_of, row_counts_of, suite_of
 
 STORE: Final = "store"
 TRANSFER: Final = "transfer"
 DESTROY: Final = "destroy"
+RETRIED: Final = "retried"
+"""What the receipt of a chunk says whose rows came back from quarantine."""
 _DUPLICATE: Final = "duplicate_in_batch"
 
 
@@ -57,7 +62,7 @@ def record_result(
 ) -> None:
     """Append what a suite said of something, and keep the suite."""
     keep_suite(connection, result.suite)
-    facts = {**about, **result.facts()}
+    facts = result.facts(about)
     record(connection, custody, actor, f"quality:{result.suite.stage}:judged", facts)
 
 
@@ -110,18 +115,21 @@ def close_gate(
 ) -> bool:
     """Judge a batch at the end of its ingest, record it, and return whether it may be stored.
 
-    Chunks that were taken in under different policies are judged each by the suite of its own.
-    Consents took effect row by row: of those the result is told and nothing is stopped.
+    Chunks that were taken in under different policies are judged each by the suite of its own. What
+    a batch brought is judged once: rows that come again from quarantine were counted when they
+    came first, and a batch that passed stays past its gate. Consents took effect row by row: of
+    those the result is told and nothing is stopped.
+
+    Raises:
+        QualityFaultError: A suite by which chunks were judged is not kept.
     """
-    results = []
-    rows = sum(one.read + one.unchanged for one in receipts)
-    for digest in sorted({str(one.quality.get("suite", "")) for one in receipts}):
-        suite = find_suite(connection, digest)
-        if suite is not None:
-            of_suite = [one for one in receipts if one.quality.get("suite") == digest]
-            counts = _counts_at_ingest(suite, suite, of_suite, rows)
-            results.append(judge(suite, counts))
+    came = [one for one in receipts if not one.quality.get(RETRIED)]
+    has_passed = any(one.state == "stored" for one in came) and len(came) < len(receipts)
+    if has_passed:
+        return True
     about = {"batch": show_id(BATCH, batch.id)}
+    rows = _rows_of(receipts)
+    results = [_judged(suite, came, rows) for suite in _suites_of(connection, batch, came)]
     for result in results:
         record_result(connection, custody, actor, about, result)
     passed = all(result.verdict != "failed" for result in results)
@@ -131,79 +139,116 @@ def close_gate(
 def pass_gate(custody: Custody, actor: Actor, batch_id: UUID) -> None:
     """Let a batch that was stopped at its gate be stored if today's policy lets it pass.
 
+    What was counted when it came in is judged again, by the same questions; how much of each is let
+    pass, today's policy says, where it still asks the same. To a question that it asks otherwise,
+    or no more, what was let pass then holds.
+
     Raises:
         QualityGateError: It is stopped and does not pass; it waits, and nothing is lost.
+        QualityFaultError: A suite by which chunks were judged is not kept.
     """
     with transaction(custody.data) as connection:
         batch = tables.lock_batch(connection, batch_id)
         if batch.state != "stopped":
             return
-        result = judged_today(connection, custody, batch, tables.list_chunks(connection, batch_id))
+        receipts = tables.list_chunks(connection, batch_id)
+        came = [one for one in receipts if not one.quality.get(RETRIED)]
         about = {"batch": show_id(BATCH, batch_id)}
-        if result.verdict == "failed":
-            raise _refusal(result, about)
+        today = _today(custody, batch)
+        results = []
+        for asked in _suites_of(connection, batch, came):
+            checks = tuple(today.get(_question(check), check) for check in asked.checks)
+            results.append(_judged(replace(asked, checks=checks), came, _rows_of(receipts), asked))
+        for result in results:
+            if result.verdict == "failed":
+                raise _refusal(result, about)
         tables.set_batch_state(connection, batch_id, "ingested")
-        record_result(connection, custody, actor, about, result)
+        for result in results:
+            record_result(connection, custody, actor, about, result)
 
 
-def judged_today(
-    connection: Connection, custody: Custody, batch: Batch, receipts: Sequence[ChunkReceipt]
-) -> GateResult:
-    """Return what the policy of today says of what was counted when the batch was taken in."""
-    suite = ingest_suite(custody, batch)
-    rows = sum(one.read + one.unchanged for one in receipts)
-    counts: dict[str, tuple[int, int]] = {}
+def _suites_of(
+    connection: Connection, batch: Batch, receipts: Sequence[ChunkReceipt]
+) -> list[GateSuite]:
+    """Return the suites by which chunks of a batch were judged."""
+    suites = []
     for digest in sorted({str(one.quality.get("suite", "")) for one in receipts}):
-        asked = find_suite(connection, digest) or suite
-        of_suite = [one for one in receipts if one.quality.get("suite", "") == digest]
-        for name, (checked, failed) in _counts_at_ingest(suite, asked, of_suite, rows).items():
-            before = counts.get(name, (0, 0))
-            counts[name] = (before[0] + checked, before[1] + failed)
-    return judge(suite, counts)
+        suite = find_suite(connection, digest)
+        if suite is None:
+            raise QualityFaultError(batch.dataset, "suite")
+        suites.append(suite)
+    return suites
 
 
-def ingest_suite(custody: Custody, batch: Batch) -> GateSuite:
-    """Return what the policy of today asks of a batch of records."""
-    dataset = custody.policy.dataset(batch.dataset)
-    suites = custody.policy.suites_of(batch.dataset)
-    scope = custody.policy.scope(batch.purpose, batch.dataset)
-    checks = checks_of(dataset, scope, custody.policy.gate(INGEST), suites)
-    return suite_of(batch.dataset, checks, row_counts_of(suites))
+def _today(custody: Custody, batch: Batch) -> dict[bytes, GateCheck]:
+    """Return what today's policy asks of a batch's dataset, by the questions; maybe nothing."""
+    policy = custody.policy
+    purpose, dataset = policy.purposes.get(batch.purpose), policy.datasets.get(batch.dataset)
+    if purpose is None or dataset is None or batch.dataset not in purpose.scopes:
+        return {}
+    suites = policy.suites_of(batch.dataset)
+    scope = purpose.scopes[batch.dataset]
+    checks = checks_of(dataset, scope, policy.gate(INGEST), suites)
+    asked = suite_of(batch.dataset, checks, row_counts_of(suites)).checks
+    return {_question(check): check for check in asked}
 
 
-def _counts_at_ingest(
-    wanted: GateSuite, asked: GateSuite, receipts: Iterable[ChunkReceipt], rows: int
-) -> Counts:
-    """Return the counts of chunks together, by the names of the checks that made them.
+def _question(check: GateCheck) -> bytes:
+    """Return what makes two checks the same question; how many rows there are always is one."""
+    asked = {} if check.code == ROWS else dict(check.asked)
+    return canonical({"name": check.name, "kind": check.kind, "asked": asked})
+
+
+def _rows_of(receipts: Iterable[ChunkReceipt]) -> int:
+    return sum(one.read + one.unchanged for one in receipts)
+
+
+def _judged(
+    suite: GateSuite,
+    receipts: Sequence[ChunkReceipt],
+    rows: int,
+    asked: GateSuite | None = None,
+) -> GateResult:
+    """Judge the chunks that were judged by a suite.
 
     What repeats a record key of another chunk is found at the end only, so it is counted by the
     rows that were refused for it. How many rows there are the end says too.
+
+    Args:
+        suite: By what they are judged now.
+        receipts: Those of all chunks of the batch that came from its source.
+        rows: How many rows the batch has.
+        asked: By what they were, if something else: the same checks, other shares let pass.
     """
-    receipts = list(receipts)
-    found: dict[str, tuple[int, int]] = {}
-    for place, check in enumerate(one for one in asked.checks if one.kind != "rows"):
-        pairs = [_pair(one, INGEST, place) for one in receipts]
-        found[check.name] = (sum(c for c, _ in pairs), sum(f for _, f in pairs))
+    digest = (asked or suite).digest
+    own = [one for one in receipts if one.quality.get("suite") == digest]
+    counts = _summed(INGEST, suite, own)
+    for check in suite.checks:
         if check.code == _DUPLICATE:
-            reasons = add_counts(*(one.reasons for one in receipts))
-            found[check.name] = (found[check.name][0], reasons.get(_DUPLICATE, 0))
-    for check in wanted.checks:
-        if check.code == ROWS:
+            refused = add_counts(*(one.reasons for one in own)).get(_DUPLICATE, 0)
+            counts[check.name] = (counts[check.name][0], refused)
+        elif check.code == ROWS:
             least, most = check.asked.get("at_least", 0), check.asked.get("at_most", rows)
-            found[check.name] = (1, int(not int(str(least)) <= rows <= int(str(most))))
-    return found
+            counts[check.name] = (1, int(not int(str(least)) <= rows <= int(str(most))))
+    return judge(suite, counts, rows)
 
 
 def stored_counts(suite: GateSuite, receipts: Iterable[ChunkReceipt]) -> Counts:
     """Return what the checks of store counted in the chunks of a batch together."""
-    receipts = list(receipts)
+    return _summed(STORE, suite, list(receipts))
+
+
+def _summed(
+    stage: str, suite: GateSuite, receipts: Sequence[ChunkReceipt]
+) -> dict[str, tuple[int, int]]:
+    """Return the counts of chunks together, by the names of the checks, which have their order."""
     found = {}
     for place, check in enumerate(suite.checks):
-        pairs = [_pair(one, STORE, place) for one in receipts]
+        pairs = [one.quality[stage][place] for one in receipts if place < _known(one, stage)]
         found[check.name] = (sum(c for c, _ in pairs), sum(f for _, f in pairs))
     return found
 
 
-def _pair(receipt: ChunkReceipt, stage: str, place: int) -> tuple[int, int]:
-    counted = receipt.quality.get(stage, [])
-    return tuple(counted[place]) if place < len(counted) else (0, 0)
+def _known(receipt: ChunkReceipt, stage: str) -> int:
+    """Return how many checks of a stage a chunk has counts of; some come at the end alone."""
+    return len(receipt.quality.get(stage, ()))

@@ -9,6 +9,7 @@ into intake.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -16,6 +17,7 @@ from custody.acts.batches import facts_of
 from custody.acts.claiming import written_meanwhile
 from custody.acts.context import Actor, Custody
 from custody.acts.examining import Examined, Row, examine_chunk, raw_values
+from custody.acts.gates import RETRIED
 from custody.acts.intake_area import RefusedRow, hold_rows, write_intake
 from custody.acts.recording import record
 from custody.database import batches as tables
@@ -56,6 +58,7 @@ def ingest_chunk(
             return known
         if within is not None:
             within(connection)
+            receipt = replace(receipt, quality={**receipt.quality, RETRIED: 1})
         _write(custody, connection, batch, chunk.number, examined)
         keep_suite(connection, examined.verdict.suite)
         tables.save_chunk(connection, receipt)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Final
 
 from custody.acts.context import Actor, Custody
@@ -12,8 +12,10 @@ from custody.acts.recording import record
 from custody.database.buckets import BucketCount
 from custody.database.engine import transaction
 from custody.database.ledger import entries_of
+from custody.errors import UsageError
 from custody.keys.keystore import Rotation
 from custody.keys.wrapping import WrappedCount
+from custody.ledger import RETIRED
 from custody.steps import reached
 
 # Behind the end of each, something can be opened only with a keystore from before it. One that was
@@ -84,10 +86,19 @@ def undone_by_backup(custody: Custody, oldest: date) -> list[Undone]:
     Such a backup opens, together with backups of both databases, what lay under the keys that were
     destroyed since. An act before that day is final against all of them; the day itself counts, for
     nobody knows at what hour the backup was made.
+
+    Raises:
+        UsageError: The ledger says nothing any more of what was destroyed since that day: those
+            entries were past their retention.
     """
     begin = datetime.combine(oldest, time.min, custody.zone)
     with transaction(custody.data) as connection:
         entries = entries_of(connection, (*_DESTROYING, *_DESTROYING.values()))
+        retired = entries_of(connection, [RETIRED])
+    for one in retired:
+        known_from = json.loads(one.body)["facts"].get("before", "")
+        if known_from > begin.astimezone(UTC).isoformat():
+            raise UsageError("the ledger knows of destruction only since", known_from[:10])
     undone, ended = list[Undone](), set[tuple[str, str]]()
     for one in reversed(entries):
         facts = json.loads(one.body)["facts"]

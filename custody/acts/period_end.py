@@ -58,7 +58,7 @@ def close_period(custody: Custody, actor: Actor, period: str) -> PeriodReceipt:
     _end(custody, actor, period, last_day)
     receipt = custody.keyring.turner.close_period(period, custody.now(), custody.today())
     with transaction(custody.data) as connection:
-        if receipt.destroyed or period not in periods.said_destroyed(connection):
+        if receipt.destroyed or period not in periods.destroyed_periods(connection):
             # A run that was killed may have done some of it before: the buckets count all of it.
             facts = {
                 "period": period,
@@ -67,15 +67,16 @@ def close_period(custody: Custody, actor: Actor, period: str) -> PeriodReceipt:
                 "deleted_now": receipt.keys,
                 "root": receipt.root,
             }
+            periods.note_destroyed(connection, period)
             record(connection, custody, actor, "period:keys:destroyed", facts)
     return receipt
 
 
 def periods_to_end(custody: Custody) -> list[str]:
-    """Return the periods that are over and whose keys the ledger does not call destroyed."""
+    """Return the periods that are over and whose keys are not destroyed."""
     with transaction(custody.data) as connection:
         known = periods.list_periods(connection)
-        ended = periods.said_destroyed(connection)
+        ended = periods.destroyed_periods(connection)
     today = custody.today()
     return [name for name in known if is_due(last_day_of(name), today) and name not in ended]
 

@@ -4,16 +4,20 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+from custody.acts.consent_rows import consent_scope
 from custody.acts.context import Custody
 from custody.acts.gates import DESTROY, STORE, TRANSFER
 from custody.database import ledger as tables
 from custody.database.engine import transaction
 from custody.database.quality import RESULTS, suite_bodies
-from custody.gates import GateSuite, Judged, judge, read_suite, stage_suite
+from custody.gates import ABOUT, GateSuite, Judged, read_result, read_suite, stage_suite
+from custody.policy.model import CONSENTS
 from custody.quality.rules import INGEST, checks_of, row_counts_of, suite_of
+from custody.sources.consents import consents_dataset
 
-_ABOUT = ("batch", "request", "plan")
+UNREADABLE: Final = "unreadable"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +50,10 @@ class Asked:
 
 
 def quality_results(custody: Custody, about: str = "") -> list[Result]:
-    """Return every result in the ledger, oldest first: all of them, or those about one thing."""
+    """Return every result in the ledger, oldest first: all of them, or those about one thing.
+
+    One that does not follow from its suite and its counts has the verdict ``unreadable``.
+    """
     with transaction(custody.data) as connection:
         entries = tables.entries_of(connection, RESULTS)
         bodies = suite_bodies(connection)
@@ -54,22 +61,19 @@ def quality_results(custody: Custody, about: str = "") -> list[Result]:
     results = []
     for entry in entries:
         body = json.loads(entry.body)
-        facts = body["facts"]
-        named = next(facts[name] for name in _ABOUT if name in facts)
+        result = read_result(body["facts"], suites)
+        named = next((str(body["facts"][name]) for name in ABOUT if name in body["facts"]), "")
         if about in {"", named}:
-            suite = suites[facts["suite"]]
-            names = [check.name for check in suite.checks]
-            counts = zip(facts["checked"], facts["failed"], strict=True)
             results.append(
                 Result(
                     at=entry.at,
-                    stage=facts["stage"],
+                    stage=entry.event.split(":")[1],
                     about=named,
-                    verdict=facts["verdict"],
-                    suite=facts["suite"],
-                    digest=facts["digest"],
+                    verdict=UNREADABLE if result is None else result.verdict,
+                    suite=str(body["facts"].get("suite", "")),
+                    digest=str(body["facts"].get("digest", "")),
                     run=body["run"],
-                    judged=judge(suite, dict(zip(names, counts, strict=True))).judged,
+                    judged=() if result is None else result.judged,
                 )
             )
     return results
@@ -83,5 +87,10 @@ def suites_today(custody: Custody) -> Iterator[Asked]:
             suites = policy.suites_of(name)
             checks = checks_of(policy.dataset(name), scope, policy.gate(INGEST), suites)
             yield Asked(purpose=purpose.name, suite=suite_of(name, checks, row_counts_of(suites)))
-    for stage in (STORE, TRANSFER, DESTROY):
-        yield Asked(purpose="", suite=stage_suite(policy, stage))
+    consents = consents_dataset(policy)
+    checks = checks_of(consents, consent_scope(consents), policy.gate(INGEST))
+    yield Asked(purpose="", suite=suite_of(CONSENTS, checks))
+    for stage in (STORE, TRANSFER):
+        for name in policy.datasets:
+            yield Asked(purpose="", suite=stage_suite(policy, stage, name))
+    yield Asked(purpose="", suite=stage_suite(policy, DESTROY))

@@ -9,7 +9,6 @@ stream stood; without it, or with another one, ``custody verify`` finds the ledg
 The owner of the database removes them: the application has no privilege to.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,12 +17,11 @@ from sqlalchemy import Connection, Engine
 from custody.acts.checkpoints import keep_checkpoint, known_heads
 from custody.acts.context import Actor, Custody
 from custody.acts.recording import record
+from custody.acts.subjects import ChangedMeanwhileError
 from custody.acts.verify import verify_ledger
-from custody.database import ledger as tables
 from custody.database import retiring, tree
 from custody.database.engine import transaction
-from custody.ledger import RETIRED
-from custody.policy.check_rules import LOG_RETENTION_FLOOR_YEARS
+from custody.ledger import LEAST_YEARS, Retirement
 from custody.steps import reached
 
 
@@ -61,29 +59,39 @@ def retire_entries(
     Raises:
         LedgerBrokenError: The ledger is not as it was; nothing is removed.
         CheckpointContradictedError: It is not the one that a checkpoint is of; likewise.
+        ChangedMeanwhileError: Somebody else removed them at the same time.
+        WitnessUnreachableError: A witness is configured and does not answer; nothing is removed.
     """
-    gone = verify_ledger(custody, ()).retired
-    years = max(custody.policy.settings.log_retention_years, LOG_RETENTION_FLOOR_YEARS)
-    sizes = sorted({known.head.size for known in known_heads(custody)})
+    last = verify_ledger(custody, ()).retired
+    gone = last.upto if last is not None else 0
+    years = max(custody.policy.settings.log_retention_years, LEAST_YEARS)
+    sizes = {known.head.size for known in known_heads(custody)}
     with transaction(owner) as connection:
-        retiring.be_alone(connection)
+        retiring.hold_tree(connection)
         old = retiring.old_entries(connection, years)
         upto = max((size for size in sizes if size <= old.upto), default=0)
         found = Retired(before=old.before, years=years, upto=upto, entries=max(upto - gone, 0))
         if found.entries and not dry_run:
-            facts = _facts(connection, found)
-            retiring.remove_entries(connection, upto)
+            facts = _facts(connection, found, last)
+            if retiring.remove_entries(connection, upto) != found.entries:
+                raise ChangedMeanwhileError  # somebody else removed them
             reached("retire:entries-removed")
-            record(connection, custody, actor, "ledger:entries:retired", facts)
+            seq = record(connection, custody, actor, "ledger:entries:retired", facts)
+            while tree.place_of(connection, seq) is None:  # nobody sees the ledger without it
+                tree.sequence(connection)
     reached("retire:committed")
     if found.entries and not dry_run:
         keep_checkpoint(custody)
     return found
 
 
-def _facts(connection: Connection, found: Retired) -> dict[str, object]:
-    """Return what the ledger is to say; read before anything goes."""
-    streams = _last_retired(connection) | retiring.last_numbers(connection, found.upto)
+def _facts(connection: Connection, found: Retired, last: Retirement | None) -> dict[str, object]:
+    """Return what the ledger is to say; read before anything goes.
+
+    Of a stream that has nothing since the last retirement, that one says where it stood.
+    """
+    before = dict(last.streams) if last is not None else {}
+    streams = before | retiring.last_numbers(connection, found.upto)
     return {
         "upto": found.upto,
         "entries": found.entries,
@@ -92,12 +100,3 @@ def _facts(connection: Connection, found: Retired) -> dict[str, object]:
         "before": found.before.isoformat(),
         "years": found.years,
     }
-
-
-def _last_retired(connection: Connection) -> dict[int, int]:
-    """Return where each stream stood at the last retirement: some have nothing since."""
-    entries = tables.entries_of(connection, [RETIRED])
-    if not entries:
-        return {}
-    said = json.loads(entries[-1].body)["facts"]["streams"]
-    return {int(stream): int(number) for stream, number in said}

@@ -155,7 +155,7 @@ def _write(  # noqa: PLR0913 - one unit of work and all it needs
     customers.add_customers(connection, draft.new_customers, custody.now())
     write_learnt(custody, connection, draft.directory, keys)
     lift_suppressions(connection, draft.directory)
-    written = write_records(custody, connection, batch, draft, keys)
+    written = write_records(custody, connection, batch, draft, keys, receipt.accepted)
     _require_whole(custody, batch, written)
     refused = [RefusedRow(row=row, codes=codes) for row, codes in draft.refused]
     hold_rows(custody, connection, batch.id, chunk, "store", refused)

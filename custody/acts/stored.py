@@ -1,8 +1,9 @@
 """The gate of store: a chunk is looked at where it was written, before anything of it counts.
 
-Rows that were accepted and not refused since are there, each under its record key with the tag of
-the content that was accepted; every compartment holds a seal under its row's key; the search
-indexes have every entry. Of some records, chosen at random, the seals are read back and opened with
+As many rows are there as ingest accepted, less those that store refused or knew already; each
+under its record key with the tag of the content that was accepted; every compartment holds a seal
+under its row's key; the search indexes have every entry. Of some records, chosen at random, the
+seals are read back and opened with
 the key that lies in the key database, and compared with what was to be written.
 """
 
@@ -13,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from custody.acts.context import Custody
-from custody.acts.draft import Planned
+from custody.acts.draft import Draft, Planned
 from custody.acts.sealing import open_records
 from custody.database import records
 from custody.database.batches import Batch
@@ -26,12 +27,13 @@ from custody.seal import SealInvalidError
 SAMPLE: Final = 16
 
 
-def check_stored(
+def check_stored(  # noqa: PLR0913 - what was to be there, from all who know of it
     custody: Custody,
     connection: Connection,
     batch: Batch,
-    planned: Sequence[Planned],
+    draft: Draft,
     keys: Sequence[RecordKey],
+    accepted: int,
     entries: int,
 ) -> list[tuple[int, int]]:
     """Return, in the order of the stage's suite, how many were looked at and how many failed.
@@ -40,16 +42,18 @@ def check_stored(
         custody: The installation.
         connection: The transaction that wrote the chunk.
         batch: The batch it is of.
-        planned: The rows that were written.
-        keys: The record keys that are to lead to them.
+        draft: What became of every row that store found in intake.
+        keys: The record keys that are to lead to those that were written.
+        accepted: How many rows ingest accepted.
         entries: How many entries the search indexes are to have of them.
     """
-    wanted = len(planned)
+    planned, wanted = draft.planned, len(draft.planned)
+    lost = abs(accepted - wanted - len(draft.refused) - draft.unchanged)
     there = count_stored(connection, batch.id, sorted({one.period for one in planned}), keys)
     seals = sum(sum(map(bool, one.payloads.values())) for one in planned)
     sample = SystemRandom().sample(planned, min(SAMPLE, wanted))
     return [
-        (wanted, abs(wanted - there.records)),
+        (accepted, lost + abs(wanted - there.records)),
         (wanted, wanted - there.contents),
         (seals, there.unsealed + abs(seals - there.seals)),
         (wanted, wanted - there.keys),

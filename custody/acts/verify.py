@@ -1,6 +1,7 @@
 """Verification: ledger and checkpoints, certificates, policy versions, every key and seal."""
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,17 +17,16 @@ from custody.acts.references import check_references
 from custody.acts.sealed_places import open_every_place
 from custody.acts.sealing import open_present
 from custody.database import installation as installation_tables
-from custody.database import plans, quality, records, tree
+from custody.database import ledger, plans, quality, records, tree
 from custody.database.engine import transaction
 from custody.database.tree import Waiting
 from custody.errors import UsageError
-from custody.gates import SUITE_DOMAIN
+from custody.gates import SUITE_DOMAIN, read_result, read_suite
 from custody.identifiers import CERTIFICATE, show_id
 from custody.ledger import LedgerBrokenError, Retirement, Walk, walk_tree
 from custody.merkle import TreeHead
 from custody.note import Note
 from custody.policy.build import digest_of
-from custody.policy.check_rules import LOG_RETENTION_FLOOR_YEARS
 
 _PAGE: Final = 2000
 _LAST_ANY_MONTH: Final = 28
@@ -39,14 +39,15 @@ class VerifiedLedger:
 
     Attributes:
         checkpoints: How many checkpoints it was compared with.
-        retired: How many entries were removed past their retention; their leaves were checked.
+        retired: What says which entries were removed past their retention; None where all are
+            there. Their leaves were checked.
         waiting: The entries that are not in the tree yet; none of them is proved by it.
     """
 
     head: TreeHead
     checkpoints: int
     waiting: Waiting
-    retired: int = 0
+    retired: Retirement | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +115,7 @@ def verify_ledger(custody: Custody, given: Iterable[Note]) -> VerifiedLedger:
             raise LedgerBrokenError(head.size, "entries stand outside the tree")
     if walk.retired is not None:
         _require_aged(custody, walk.retired)
-    return VerifiedLedger(head=head, checkpoints=len(known), waiting=waiting, retired=walk.gone)
+    return VerifiedLedger(head=head, checkpoints=len(known), waiting=waiting, retired=walk.retired)
 
 
 def _require_aged(custody: Custody, retired: Retirement) -> None:
@@ -131,8 +132,6 @@ def _require_aged(custody: Custody, retired: Retirement) -> None:
     for size, seen in cosigned_sizes(custody):
         if size < retired.upto and seen > youngest + _LEAP:
             raise LedgerBrokenError(size, "entries were retired before their time")
-    if retired.years < LOG_RETENTION_FLOOR_YEARS:
-        raise LedgerBrokenError(0, "entries were retired before their time")
 
 
 def _compare_kept(connection: Connection, walk: Walk, head: TreeHead) -> None:
@@ -174,14 +173,21 @@ def _verify_policies(custody: Custody) -> int:
 
 
 def _verify_suites(custody: Custody) -> int:
+    """Check every kept suite against its digest, and every result against its suite."""
     with transaction(custody.data) as connection:
         kept = quality.suite_bodies(connection)
-        asked = quality.suites_asked(connection)
+        results = [
+            (one.seq, tree.place_of(connection, one.seq), json.loads(one.body)["facts"])
+            for one in ledger.entries_of(connection, quality.RESULTS)
+        ]
     for digest, body in kept.items():
         if hashlib.sha256(SUITE_DOMAIN.encode() + b"\0" + body.encode()).hexdigest() != digest:
             raise LedgerBrokenError(0, f"quality suite {digest[:16]} is not what was asked")
-    for digest in sorted(asked - kept.keys()):
-        raise LedgerBrokenError(0, f"quality suite {digest[:16]} is missing")
+    suites = {digest: read_suite(body.encode()) for digest, body in kept.items()}
+    for seq, place, facts in results:
+        if read_result(facts, suites) is None:
+            why = "a quality result does not follow from a suite that is kept"
+            raise LedgerBrokenError(seq if place is None else place, why)
     return len(kept)
 
 

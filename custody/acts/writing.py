@@ -39,8 +39,17 @@ def write_records(
     batch: Batch,
     draft: Draft,
     keys: Mapping[tuple[UUID, str], DataKey],
+    accepted: int,
 ) -> Written:
     """Write a chunk's records with all that belongs to them, and look at what is there then.
+
+    Args:
+        custody: The installation.
+        connection: The transaction.
+        batch: The batch the chunk is of.
+        draft: What becomes of every row.
+        keys: The data keys, by customer and period.
+        accepted: How many rows of the chunk ingest accepted.
 
     Raises:
         ChangedMeanwhileError: A version that is replaced is not there any more.
@@ -65,7 +74,7 @@ def write_records(
     entries = _search_entries(custody, plans, dataset, draft.planned)
     copy_search(connection, entries)
     leading = [_record_key(one) for one in draft.planned]
-    counts = check_stored(custody, connection, batch, draft.planned, leading, len(entries))
+    counts = check_stored(custody, connection, batch, draft, leading, accepted, len(entries))
     return Written(parts=_parts(draft.planned, randomness), counts=counts)
 
 

@@ -44,7 +44,7 @@ def verify(
             "entries": verified.ledger.head.size,
             "head": verified.ledger.head.root.hex(),
             "checkpoints": verified.ledger.checkpoints,
-            "retired": verified.ledger.retired,
+            "retired": retired.upto if (retired := verified.ledger.retired) else 0,
             "unplaced": verified.ledger.waiting.entries,
             "policies": verified.policies,
             "suites": verified.suites,

@@ -18,10 +18,8 @@ _LEFT = text(
     " r.ends_on IS NULL OR r.ends_on > :last_day AS rebased"
     " FROM records r WHERE r.period = :name ORDER BY r.id LIMIT :most"
 )
-_SAID = text(
-    "SELECT body::jsonb #>> '{facts,period}' FROM ledger.entries"
-    " WHERE event = 'period:keys:destroyed'"
-)
+_DESTROYED = text("SELECT name FROM periods WHERE keys_destroyed")
+_NOTE_DESTROYED = text("UPDATE periods SET keys_destroyed = true WHERE name = :name")
 _PERIODS_OF = text("SELECT DISTINCT period FROM records WHERE customer_id = :customer")
 
 
@@ -90,6 +88,11 @@ def records_left(
     return [LeftRecord(**row._mapping) for row in connection.execute(_LEFT, parameters)]
 
 
-def said_destroyed(connection: Connection) -> set[str]:
-    """Return the periods of which the ledger says that their keys are destroyed."""
-    return set(connection.execute(_SAID).scalars())
+def destroyed_periods(connection: Connection) -> set[str]:
+    """Return the periods whose keys are destroyed."""
+    return set(connection.execute(_DESTROYED).scalars())
+
+
+def note_destroyed(connection: Connection, name: str) -> None:
+    """Note that a period's keys are destroyed, with the entry that says so."""
+    connection.execute(_NOTE_DESTROYED, {"name": name})

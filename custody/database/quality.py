@@ -23,9 +23,6 @@ _SUITES = text(
     "SELECT digest, body FROM quality_suites"
     " WHERE CAST(:digests AS text[]) IS NULL OR digest = ANY(:digests) ORDER BY digest"
 )
-_ASKED = text(
-    "SELECT DISTINCT body::jsonb #>> '{facts,suite}' FROM ledger.entries WHERE event = ANY(:events)"
-)
 
 
 def keep_suite(connection: Connection, suite: GateSuite) -> None:
@@ -38,11 +35,6 @@ def suite_bodies(connection: Connection, digests: Collection[str] | None = None)
     """Return the bodies of suites as they are kept, by digest: of these, or of all."""
     wanted = None if digests is None else list(digests)
     return {row.digest: row.body for row in connection.execute(_SUITES, {"digests": wanted})}
-
-
-def suites_asked(connection: Connection) -> set[str]:
-    """Return the digests of the suites that results in the ledger name."""
-    return set(connection.execute(_ASKED, {"events": list(RESULTS)}).scalars())
 
 
 def find_suite(connection: Connection, digest: str) -> GateSuite | None:

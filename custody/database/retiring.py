@@ -8,7 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('custody.retire'))")
+# The tree's own lock, under which entries are given their places: see d0007.
+_LOCK = text("SELECT pg_advisory_xact_lock(1818584167, 0)")
 _OLD = text("SELECT clock_timestamp() - make_interval(years => :years) AS before")
 _FIRST_YOUNG = text(
     "SELECT coalesce((SELECT min(l.place) FROM ledger.leaves l JOIN ledger.entries e USING (seq)"
@@ -39,8 +40,11 @@ class Old:
     upto: int
 
 
-def be_alone(connection: Connection) -> None:
-    """Be the only one who removes entries until the transaction ends."""
+def hold_tree(connection: Connection) -> None:
+    """Be the only one who gives entries their places, or removes any, until the transaction ends.
+
+    Others append meanwhile as ever.
+    """
     connection.execute(_LOCK)
 
 

@@ -310,28 +310,35 @@ def verify_results(files: Files, entries: Entries) -> int:
     for place, (_, said) in entries.items():
         if said["event"].startswith("quality:"):
             facts, where = said["body"]["facts"], f"entries.jsonl, place {place}: quality"
-            if facts["suite"] not in suites:
+            if facts.get("suite") not in suites:
                 raise InvalidError(f"{where}: its suite is missing")
-            require_result(facts, suites[facts["suite"]]["checks"], where)
+            try:
+                require_result(facts, suites[facts["suite"]]["checks"], where)
+            except (KeyError, TypeError):
+                raise InvalidError(f"{where}: not a result") from None
             count += 1
     return count
 
 
 def require_result(facts: Json, checks: list[Json], where: str) -> None:
     """Check that a result follows from the counts of its checks."""
-    named = {name: facts[name] for name in ("stage", "suite", "checked", "failed", "verdict")}
+    named = {name: value for name, value in facts.items() if name != "digest"}
     digest = hashlib.sha256(b"custody/quality-result/v1\0" + canonical(named)).hexdigest()
     if not len(checks) == len(facts["checked"]) == len(facts["failed"]):
         raise InvalidError(f"{where}: not the counts of its suite")
-    worst = "passed"
+    worst, codes = "passed", set()
     for index, check in enumerate(checks):
         checked, failed = facts["checked"][index], facts["failed"][index]
-        too_many = failed * 1000 > check["tolerated_permille"] * checked
+        too_many = failed * 1000 > check["tolerated_permille"] * facts["rows"]
+        if checked < 0 or failed < 0:
+            raise InvalidError(f"{where}: not the counts of its suite")
+        if failed:
+            codes.add(check["code"])
         if failed and too_many and check["severity"] == "blocking":
             worst = "failed"
         elif failed and worst == "passed":
             worst = "warned"
-    if (worst, digest) != (facts["verdict"], facts["digest"]):
+    if (worst, sorted(codes), digest) != (facts["verdict"], facts["codes"], facts["digest"]):
         raise InvalidError(f"{where}: its verdict does not follow from its counts")
 
 

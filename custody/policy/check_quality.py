@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Final
 
 from custody.policy.check_purposes import fields_dangling
@@ -19,6 +20,8 @@ _COUNTS: Final = {"one": (1, 1), "pair": (2, 2), "several": (2, 20)}
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,10})?\Z")
 _BOUNDED: Final = frozenset({"min_value", "max_value"})
+_FLAGS: Final = {"strict_min": "min_value", "strict_max": "max_value"}
+_INSTANT: Final = datetime(2026, 11, 28, 13, 14, 15)  # noqa: DTZ001 - any will do
 _MATCH_ON: Final = frozenset({"any", "all"})
 
 
@@ -68,9 +71,8 @@ def _check_expectation(
         for name in expectation.fields
         if (part := dataset.parts.get(name)) and isinstance(part.shape, FieldShape)
     ]
-    types = [shape.type for shape in shapes]
-    yield from _check_types(entry, expectation.expect, kind, types)
-    yield from _check_parameters(entry, expectation, kind, types)
+    yield from _check_types(entry, expectation.expect, kind, [shape.type for shape in shapes])
+    yield from _check_parameters(entry, expectation, kind, shapes)
 
 
 def _many(least: int, most: int) -> str:
@@ -92,7 +94,7 @@ def _check_types(
 
 
 def _check_parameters(
-    entry: Entry, expectation: ExpectationShape, kind: Kind, types: list[FieldType]
+    entry: Entry, expectation: ExpectationShape, kind: Kind, shapes: list[FieldShape]
 ) -> Iterator[Problem]:
     given = expectation.parameters
     for name in kind.needed - given.keys():
@@ -105,26 +107,76 @@ def _check_parameters(
             message = f"{expectation.expect} has no parameter {name}"
             code = "policy_unknown_key"
             yield entry.problem(code, message, "parameters", name, on_key=True)
-        elif wrong := _wrong(kind.parameters[name], value, types):
+        elif wrong := _wrong(name, kind.parameters[name], value, shapes):
             yield entry.problem(_ILLEGAL, f"{name}: {wrong}", "parameters", name)
-    yield from _check_patterns(entry, given)
+    yield from _check_bounds(entry, given)
 
 
-def _wrong(kind: Parameter, value: object, types: list[FieldType]) -> str:
+def _check_bounds(entry: Entry, given: Mapping[str, object]) -> Iterator[Problem]:
+    for flag, bound in _FLAGS.items():
+        if given.get(flag) and bound not in given:
+            message = f"{flag} without {bound}"
+            yield entry.problem(_ILLEGAL, message, "parameters", flag)
+    least, most = given.get("min_value"), given.get("max_value")
+    if _is_reversed(least, most):
+        message = "min_value lies above max_value"
+        yield entry.problem(_ILLEGAL, message, "parameters", "min_value")
+
+
+def _is_reversed(least: object, most: object) -> bool:
+    if _is_number(least) and _is_number(most):
+        return Decimal(str(least)) > Decimal(str(most))
+    return (
+        _is_day(least) and _is_day(most) and "today" not in {least, most} and str(least) > str(most)
+    )
+
+
+def _wrong(name: str, kind: Parameter, value: object, shapes: list[FieldShape]) -> str:
     """Return what a value should be and is not; empty where it is."""
-    numeric = not types or types[0] in NUMBERS
-    sound_, wanted = {
+    numeric = not shapes or shapes[0].type in NUMBERS
+    right, wanted = {
         "text": (isinstance(value, str), "a text"),
-        "texts": (isinstance(value, list), "a list of texts"),
-        "whole": (_is_number(value) and isinstance(value, int), "a whole number"),
+        "texts": (isinstance(value, list) and bool(value), "a list of texts, one at least"),
+        "whole": (_is_number(value) and isinstance(value, int) and value >= 0, "a whole number"),
         "flag": (isinstance(value, bool), "true or false"),
-        "match_on": (value in _MATCH_ON if isinstance(value, str) else False, "any or all"),
+        "match_on": (isinstance(value, str) and value in _MATCH_ON, "any or all"),
         "bound": (
             _is_number(value) if numeric else _is_day(value),
             "a number" if numeric else "a day such as 2026-01-31, or today",
         ),
     }[kind]
-    return "" if sound_ else f"expected {wanted}"
+    return _wrong_text(name, value, shapes) if right else f"expected {wanted}"
+
+
+def _wrong_text(name: str, value: object, shapes: list[FieldShape]) -> str:
+    """Return what is wrong with texts that are patterns, formats or values of a list."""
+    texts = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    if name in {"regex", "regex_list"} and not all(map(_is_pattern, texts)):
+        return "not a regular expression"
+    if name == "strftime_format" and not _is_format(texts[0]):
+        return "not a format of strftime that reads what it writes"
+    known = {value for shape in shapes for value in shape.values}
+    if name == "value_set" and known and not known.issuperset(texts):
+        return f"not among the field's values: {', '.join(sorted(set(texts) - known))}"
+    return ""
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
+
+
+def _is_format(text: str) -> bool:
+    """Whether a format has a part that is read, and reads back what it writes."""
+    try:
+        written = _INSTANT.strftime(text)
+        datetime.strptime(written, text)  # noqa: DTZ007 - only whether it can be read
+    except (ValueError, re.error):
+        return False
+    return written != text
 
 
 def _is_number(value: object) -> bool:
@@ -141,14 +193,3 @@ def _is_day(value: object) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _check_patterns(entry: Entry, given: Mapping[str, object]) -> Iterator[Problem]:
-    for name in given.keys() & {"regex", "regex_list"}:
-        value = given[name]
-        for pattern in value if isinstance(value, list) else [value]:
-            try:
-                re.compile(str(pattern))
-            except re.error:
-                message = f"{name}: not a regular expression"
-                yield entry.problem(_ILLEGAL, message, "parameters", name)

@@ -6,13 +6,11 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from custody.codes import MAY_BLOCK
+from custody.ledger import LEAST_YEARS
 from custody.policy.drafts import Drafts
 from custody.policy.problems import Problem
 from custody.policy.shapes import RuleShape
 from custody.policy.tree import Tree
-
-LOG_RETENTION_FLOOR_YEARS: Final = 3
-"""Measure 2.4 and PIPL art. 56: records of key operations and assessments, three years at least."""
 
 _REFERENCE: Final = re.compile(r"\$\{[A-Z][A-Z0-9_]*\}\Z")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
@@ -47,7 +45,7 @@ def check_settings(drafts: Drafts) -> Iterator[Problem]:
         years = entry.raw("log_retention_years")
         if not isinstance(years, int) or isinstance(years, bool):
             continue
-        if years < LOG_RETENTION_FLOOR_YEARS:
+        if years < LEAST_YEARS:
             message = "at least 3 years (measures 2.4; PIPL art. 56)"
             yield entry.problem("log_retention_too_short", message, "log_retention_years")
 

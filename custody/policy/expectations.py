@@ -15,9 +15,11 @@ Parameter = Literal["text", "texts", "bound", "whole", "flag", "match_on"]
 Fields = Literal["one", "pair", "several"]
 
 NUMBERS: Final = frozenset({FieldType.INTEGER, FieldType.DECIMAL})
-DAYS: Final = frozenset({FieldType.DATE, FieldType.INSTANT})
+DAYS: Final = frozenset({FieldType.DATE})
+INSTANTS: Final = frozenset({FieldType.INSTANT})
 TEXTS: Final = frozenset({FieldType.TEXT, FieldType.CODE})
-_ANY: Final = NUMBERS | DAYS | TEXTS
+_COMPARED: Final = NUMBERS | DAYS | TEXTS  # an instant's day depends on where one is
+_ANY: Final = _COMPARED | INSTANTS
 _BOUNDS: Final[Mapping[str, Parameter]] = {
     "min_value": "bound",
     "max_value": "bound",
@@ -81,7 +83,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "column_value_lengths_to_equal": _asking("ExpectColumnValueLengthsToEqual", "value", "whole"),
     "column_pair_values_to_be_equal": Kind(
-        native="ExpectColumnPairValuesToBeEqual", fields="pair", parameters={}
+        native="ExpectColumnPairValuesToBeEqual", fields="pair", types=_COMPARED, parameters={}
     ),
     "column_pair_values_a_to_be_greater_than_b": Kind(
         native="ExpectColumnPairValuesAToBeGreaterThanB",
@@ -92,18 +94,21 @@ KINDS: Final[Mapping[str, Kind]] = {
     "multicolumn_sum_to_equal": Kind(
         native="ExpectMulticolumnSumToEqual",
         fields="several",
-        types=NUMBERS,
+        types=frozenset({FieldType.INTEGER}),  # sums of fractions are not exact
         parameters={"sum_total": "bound"},
         needed=frozenset({"sum_total"}),
     ),
     "select_column_values_to_be_unique_within_record": Kind(
         native="ExpectSelectColumnValuesToBeUniqueWithinRecord",
         fields="several",
+        types=_COMPARED,
         parameters={},
     ),
 }
+NULLS: Final = frozenset({"column_values_to_not_be_null", "column_values_to_be_null"})
+"""The kinds that look at whether something is given, also where it is not as it should be."""
 
 
 def sort_of(kind: FieldType) -> frozenset[FieldType]:
     """Return the types whose values can be compared with those of one type."""
-    return next(sort for sort in (NUMBERS, DAYS, TEXTS, _ANY) if kind in sort)
+    return next(sort for sort in (NUMBERS, DAYS, TEXTS, INSTANTS) if kind in sort)

@@ -125,6 +125,6 @@ def _taken(dataset: str, check: Check, result: Mapping[str, Any]) -> Outcome:
         and bool(result.get("success", failed)) is (not failed)
     )
     if not sound:
-        raise QualityFaultError(dataset, check.code)
+        raise QualityFaultError(dataset, check.to_gate().name)
     judged = said["element_count"] - said.get("missing_count", 0)
     return Outcome(checked=judged, failed_rows=tuple(map(int, failed)))

@@ -13,7 +13,7 @@ check of the same field has already failed, and Great Expectations passes over w
    beyond ``today`` is implausible in every field: what is recorded has happened.
 6. ``equal`` - birth date and sex agree with the resident ID, where both sides are sound.
 7. ``unique`` - no two rows of the chunk have one record key; all of them are named.
-8. ``expected`` - what the firm's own suites expect, of values with which nothing is wrong so far.
+8. ``expected`` - what the firm's own suites expect, of values that could be read.
 
 Severity is the field's own, except that what is required must be there and a record key must be
 unique whatever the catalogue says.
@@ -27,6 +27,7 @@ from typing import Final, Literal
 
 from custody import identifier_forms, resident_id
 from custody.gates import GateCheck, GateSuite
+from custody.policy.expectations import NULLS
 from custody.policy.model import (
     ALL_PERMILLE,
     Dataset,
@@ -111,7 +112,7 @@ class Check:
             "parameters": self.parameters,
         }
         return GateCheck(
-            name=self.name or f"{self.field or 'row'}.{self.code}",
+            name=self.name or f"{self.field or ROW}.{self.code}",
             code=UNREADABLE if self.code == READABLE else self.code,
             kind=self.kind,
             owner=self.owner,
@@ -191,7 +192,7 @@ def _expected(scope: Scope, gate: Gate, suites: Sequence[QualitySuite]) -> Itera
                     kind="expected",
                     code=EXPECTED,
                     field=one.fields[0],
-                    columns=tuple(f"{name}#sound_value" for name in one.fields),
+                    columns=tuple(name + _looked_at(one.expect) for name in one.fields),
                     severity=one.severity,
                     expect=one.expect,
                     parameters=json.dumps(one.parameters, ensure_ascii=False, sort_keys=True),
@@ -283,6 +284,11 @@ def _uniqueness(dataset: Dataset, scope: Scope) -> Iterator[Check]:
         yield Check(
             kind="unique", code="duplicate_in_batch", field=dataset.record_key[0], columns=columns
         )
+
+
+def _looked_at(expect: str) -> str:
+    """Return which column of a field an expectation looks at: the field, or its sound values."""
+    return "" if expect in NULLS else "#sound_value"
 
 
 def _check(field: Field, kind: Kind, code: str, column: str, **parameters: object) -> Check:

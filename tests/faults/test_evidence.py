@@ -155,6 +155,9 @@ def test_a_package_shows_what_was_asked_of_the_data_and_what_came_of_it(taken: T
         ({"verdict": "passed"}, "does not follow"),
         ({"failed": [0]}, "does not follow"),
         ({"checked": [100]}, "does not follow"),
+        ({"rows": 1000}, "does not follow"),
+        ({"codes": []}, "does not follow"),
+        ({"batch": "batch_2"}, "does not follow"),
         ({"checked": [10, 10]}, "not the counts"),
         ({"suite": "0" * 64}, "does not follow"),
     ],
@@ -164,7 +167,7 @@ def test_a_verdict_that_does_not_follow_is_found(change: dict[str, object], told
         name="a.b", code="b", kind="count", owner="head", tolerated_permille=99, asked={}
     )
     suite = GateSuite(stage="ingest", dataset="customers", checks=(check,))
-    facts = judge(suite, {"a.b": (10, 1)}).facts()
+    facts = judge(suite, {"a.b": (10, 1)}, 11).facts({"batch": "batch_1"})
     checks = suite.to_plain()["checks"]
     if told:
         with pytest.raises(verify.InvalidError, match=told):

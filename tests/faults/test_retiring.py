@@ -16,19 +16,23 @@ from house import TESTER, founded
 from served_witness import served
 from sqlalchemy import Engine, text
 
+from custody.acts import retiring
 from custody.acts.checkpoints import keep_checkpoint, log_key
 from custody.acts.context import Custody
 from custody.acts.evidence import Scope, export_evidence
+from custody.acts.keeping import undone_by_backup
 from custody.acts.recording import record
 from custody.acts.retiring import Retired, retire_entries
-from custody.acts.verify import verify_installation
+from custody.acts.subjects import ChangedMeanwhileError
+from custody.acts.verify import Verified, verify_installation, verify_ledger
 from custody.checkpoint import CheckpointContradictedError
 from custody.database import tree
 from custody.database.engine import DatabaseError, make_engine, transaction
 from custody.database.retiring import last_numbers, remove_entries
 from custody.embedded.postgres import EmbeddedPostgres
+from custody.errors import UsageError
 from custody.evidence import verify
-from custody.ledger import LedgerBrokenError
+from custody.ledger import RETIRED, LedgerBrokenError
 from custody.outside.witness import Witness
 from custody.steps import observed_by
 
@@ -127,6 +131,11 @@ def _first_new(firm: Firm) -> int:
         )
 
 
+def gone(found: Verified) -> int:
+    """Return how many entries verification found to be removed rightly."""
+    return 0 if found.ledger.retired is None else found.ledger.retired.upto
+
+
 def test_what_is_past_its_retention_goes_and_the_rest_verifies(firm: Firm) -> None:
     before, old = firm.size(), _first_new(firm)
     assert EACH <= old < before
@@ -134,7 +143,7 @@ def test_what_is_past_its_retention_goes_and_the_rest_verifies(firm: Firm) -> No
     assert (done.entries, done.upto, done.years) == (old, old, 10)
     assert firm.entries() == before - old + 1
     found = verify_installation(firm.custody, deep=True)
-    assert (found.ledger.retired, found.ledger.head.size) == (old, before + 1)
+    assert (gone(found), found.ledger.head.size) == (old, before + 1)
     assert found.ledger.checkpoints >= 3
 
 
@@ -157,7 +166,7 @@ def test_again_nothing_goes_until_more_is_old_enough(firm: Firm) -> None:
     firm.custody = replace(firm.custody, policy=replace(firm.custody.policy, settings=settings))
     second = firm.retire()
     assert (second.entries, second.upto) == (EACH, first.upto + EACH)
-    assert verify_installation(firm.custody).ledger.retired == second.upto
+    assert gone(verify_installation(firm.custody)) == second.upto
 
 
 def test_a_dry_run_removes_nothing(firm: Firm) -> None:
@@ -257,15 +266,59 @@ def test_entries_that_went_without_a_word_are_noticed(firm: Firm) -> None:
         verify_installation(firm.custody)
 
 
-def test_an_entry_that_the_application_makes_up_removes_nothing_and_breaks_nothing(
-    firm: Firm,
-) -> None:
-    facts = {"upto": 5, "entries": 5, "root": "00", "streams": [[1, 5]], "before": "", "years": 10}
-    with transaction(firm.custody.data) as connection:
-        record(connection, firm.custody, TESTER, "ledger:entries:retired", facts)
+FACTS = {"upto": 5, "entries": 5, "root": "00", "streams": [[1, 5]], "before": "", "years": 10}
+
+
+def test_the_application_cannot_say_that_entries_were_removed(firm: Firm) -> None:
+    with (
+        pytest.raises(DatabaseError, match="42501"),
+        transaction(firm.custody.data) as connection,
+    ):
+        record(connection, firm.custody, TESTER, RETIRED, FACTS)
+    verify_installation(firm.custody)
+
+
+@pytest.mark.parametrize(
+    "facts", [FACTS, {"n": 1}, {**FACTS, "streams": [[9999, 5]]}, {**FACTS, "years": 5000}], ids=str
+)
+def test_what_its_owner_makes_up_of_it_breaks_nothing(firm: Firm, facts: dict[str, object]) -> None:
+    with transaction(firm.owner) as connection:
+        record(connection, firm.custody, TESTER, RETIRED, facts)
     verify_installation(firm.custody)
     firm.retire()
     verify_installation(firm.custody)
+
+
+def test_nobody_ever_sees_the_ledger_without_the_entry_that_excuses_it(firm: Firm) -> None:
+    seen = []
+
+    def look(step: str) -> None:
+        if step == "retire:committed":
+            seen.append(gone(verify_installation(firm.custody)))
+
+    with observed_by(look):
+        done = firm.retire()
+    assert seen == [done.upto]
+
+
+def test_two_at_once_do_not_both_say_that_they_did_it(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = verify_ledger(firm.custody, ())
+    firm.retire()
+    monkeypatch.setattr(retiring, "verify_ledger", lambda *_: before)
+    with pytest.raises(ChangedMeanwhileError):
+        firm.retire()
+    verify_installation(firm.custody)
+
+
+def test_nothing_is_said_of_backups_older_than_the_record(firm: Firm) -> None:
+    today = firm.custody.today()
+    assert undone_by_backup(firm.custody, today.replace(year=2012)) == []
+    firm.retire()
+    with pytest.raises(UsageError, match="only since"):
+        undone_by_backup(firm.custody, today.replace(year=2012))
+    assert undone_by_backup(firm.custody, today) == []
 
 
 def _take_away(firm: Firm) -> int:
@@ -282,7 +335,7 @@ def _take_away(firm: Firm) -> int:
             "years": 10,
         }
         remove_entries(connection, upto)
-        record(connection, firm.custody, TESTER, "ledger:entries:retired", facts)
+        record(connection, firm.custody, TESTER, RETIRED, facts)
     return upto
 
 
@@ -296,4 +349,4 @@ def test_without_a_witness_the_owner_can_excuse_what_it_removes(firm: Firm) -> N
     """As README and docs/ledger.md say: a checkpoint in a file has no date of its own."""
     upto = _take_away(firm)
     alone = replace(firm.custody, outside=replace(firm.custody.outside, witness=None))
-    assert verify_installation(alone).ledger.retired == upto
+    assert gone(verify_installation(alone)) == upto

@@ -608,6 +608,53 @@ QUALITY = (
         ILLEGAL,
     ),
     _expecting(
+        "bounds the wrong way round",
+        "column_values_to_be_between",
+        "[amount]",
+        '{min_value: ¦10, max_value: "5.5"}',
+        ILLEGAL,
+    ),
+    _expecting(
+        "strict without its bound",
+        "column_values_to_be_between",
+        "[amount]",
+        "{max_value: 5, strict_min: ¦true}",
+        ILLEGAL,
+    ),
+    _expecting(
+        "a length below nothing",
+        "column_value_lengths_to_be_between",
+        "[product]",
+        "{min_value: ¦-3}",
+        ILLEGAL,
+    ),
+    _expecting(
+        "a set of nothing", "column_values_to_be_in_set", "[product]", "{value_set: ¦[]}", ILLEGAL
+    ),
+    _expecting(
+        "a format of nothing",
+        "column_values_to_match_strftime_format",
+        "[product]",
+        "{strftime_format: ¦hello}",
+        ILLEGAL,
+    ),
+    _expecting(
+        "a code that is none of the field's",
+        "column_values_to_be_in_set",
+        "[currency]",
+        "{value_set: ¦[CNY, XXX]}",
+        ILLEGAL,
+    ),
+    _expecting(
+        "a sum of fractions",
+        "multicolumn_sum_to_equal",
+        "¦[¦amount, ¦occurred_on]",
+        "{sum_total: 1}",
+        ILLEGAL,
+        ILLEGAL,
+        ILLEGAL,
+    ),
+    _expecting(
         "neither any nor all",
         "column_values_to_match_regex_list",
         "[product]",

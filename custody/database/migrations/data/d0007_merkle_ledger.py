@@ -138,6 +138,12 @@ BEGIN
     THEN
         RAISE check_violation USING MESSAGE = 'not the body of an entry';
     END IF;
+    -- Only who may remove entries says that some were.
+    IF new_event = 'ledger:entries:retired'
+        AND NOT pg_catalog.pg_has_role(session_user, current_user, 'MEMBER')
+    THEN
+        RAISE insufficient_privilege USING MESSAGE = 'not the owner of the ledger';
+    END IF;
     WHILE NOT pg_catalog.pg_try_advisory_xact_lock(1818584167, own) LOOP
         own := own + 1;
         IF own > 10000 THEN

@@ -1,4 +1,7 @@
-"""Quality as a control: suites kept whole by their digests; batches that their gate stops."""
+"""Quality as a control: suites kept whole by their digests; batches that their gate stops.
+
+That a period's keys are destroyed is no longer asked of the ledger, whose entries end one day.
+"""
 
 from alembic import op
 
@@ -13,9 +16,14 @@ CREATE TABLE custody.quality_suites (
 GRANT SELECT, INSERT ON custody.quality_suites TO custody_app;
 ALTER TABLE custody.batches DROP CONSTRAINT batches_state_check,
     ADD CHECK (state IN ('open', 'stopped', 'ingested', 'stored', 'reverted'));
+ALTER TABLE custody.periods ADD keys_destroyed boolean NOT NULL DEFAULT false;
+GRANT UPDATE (keys_destroyed) ON custody.periods TO custody_app;
+UPDATE custody.periods SET keys_destroyed = true WHERE name IN (
+    SELECT body::jsonb #>> '{facts,period}' FROM ledger.entries
+    WHERE event = 'period:keys:destroyed');
 """
 
 
 def upgrade() -> None:
-    """Add the table and the state."""
+    """Add the table, the state and the column."""
     op.get_bind().connection.cursor().execute(_QUALITY)
