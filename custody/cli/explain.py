@@ -29,7 +29,8 @@ def explain(
     """Tell all about a code, a request, grant, plan, certificate, batch or refused row.
 
     Of a thing: the decision with every reason, the people, and every entry of the ledger about it,
-    with the run that wrote it and the policy it was done under. Prefect is not asked.
+    with the run that wrote it and the policy it was done under; of what was checked, the verdicts.
+    Prefect is not asked.
     """
     from custody.codes import find_code
     from custody.messages import explain_code
@@ -45,7 +46,7 @@ def explain(
 
     with opened(to_look=True) as custody:
         document, named = _EXPLAINED[prefix](custody, what)
-        document |= _record(custody, named)
+        document |= _quality(custody, named) | _record(custody, named)
     if html is not None:
         write_page(html, what, document)
     show(document)
@@ -119,6 +120,15 @@ def _row(custody: "Custody", batch: str, row: str) -> Document:
         raise UsageError("no such row is held in quarantine", f"{batch}:{row}")
     reasons = [describe_reason(Reason(code=code)) for code in sorted(found.codes)]
     return {"batch": batch, "row": found.row_number, "stage": found.stage, "reasons": reasons}
+
+
+def _quality(custody: "Custody", named: dict[str, str]) -> Document:
+    """Return what came of the quality checks of it; nothing where there were none."""
+    from custody.acts.quality import quality_results
+    from custody.cli.quality import result_line
+
+    found = [one for name in named.values() for one in quality_results(custody, name)]
+    return {"quality": [result_line(custody, one) for one in found]} if found else {}
 
 
 def _record(custody: "Custody", named: dict[str, str]) -> Document:

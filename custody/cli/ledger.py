@@ -1,6 +1,5 @@
 """``custody ledger``: retention of the record itself."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from custody.cli.groups import Group
 from custody.cli.output import note, show
 from custody.cli.session import installation, load_settings, os_user, require_begun, servers
-from custody.cli.starting import urls_of_owner
+from custody.cli.starting import OwnerUrls, urls_of_owner
 from custody.errors import UsageError
 
 app = Group("ledger", "Keep the record itself no longer than the policy says.")
@@ -20,12 +19,7 @@ def retire(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go and remove nothing.")
     ] = False,
-    owner_urls: Annotated[
-        Path | None,
-        typer.Option(
-            help="For databases of your own: a file with the owner's two URLs, data first."
-        ),
-    ] = None,
+    owner_urls: OwnerUrls = None,
 ) -> None:
     """Remove entries older than the policy's log_retention_years, up to a checkpoint.
 

@@ -103,14 +103,15 @@ def results(
         wanted = [one for one in found if not failed or one.verdict == "failed"]
         document: Document = {
             "known": len(found),
-            "results": [_result(custody, one) for one in wanted[-newest:]],
+            "results": [result_line(custody, one) for one in wanted[-newest:]],
         }
         if about:
             document["checks"] = [row for one in wanted[-newest:] for row in _checks(one)]
     _shown(document, about or "results", html)
 
 
-def _result(custody: "Custody", one: "Result") -> Document:
+def result_line(custody: "Custody", one: "Result") -> Document:
+    """Return a result as one line of a table."""
     return {
         "at": one.at.astimezone(custody.zone).isoformat(timespec="seconds"),
         "stage": one.stage,

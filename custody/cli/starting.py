@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 OFFICERS: Final = 2
 DATABASES: Final = 2
+OwnerUrls = Annotated[
+    Path | None,
+    typer.Option(help="For databases of your own: a file with the owner's two URLs, data first."),
+]
 _TEMPLATE: Final = "insurer"
 
 
@@ -60,12 +64,7 @@ def init(  # noqa: PLR0913 - what is fixed once
         Path | None,
         typer.Option(envvar=PASSPHRASE_FILE, help="Their passphrases, one a line."),
     ] = None,
-    owner_urls: Annotated[
-        Path | None,
-        typer.Option(
-            help="For databases of your own: a file with the owner's two URLs, data first."
-        ),
-    ] = None,
+    owner_urls: OwnerUrls = None,
 ) -> None:
     """Create the installation and its first two officers.
 
@@ -93,12 +92,7 @@ def init(  # noqa: PLR0913 - what is fixed once
 
 def migrate(
     *,
-    owner_urls: Annotated[
-        Path | None,
-        typer.Option(
-            help="For databases of your own: a file with the owner's two URLs, data first."
-        ),
-    ] = None,
+    owner_urls: OwnerUrls = None,
 ) -> None:
     """Bring the databases to this version of custody; running it again changes nothing."""
     from custody.database.migrate import DATA, KEYS, pending

@@ -187,12 +187,13 @@ def _expected(scope: Scope, gate: Gate, suites: Sequence[QualitySuite]) -> Itera
         for one in suite.expectations:
             if scope.fields.issuperset(one.fields):
                 own = one.tolerated_permille
+                looked_at = "" if one.expect in NULLS else "#sound_value"
                 yield Check(
                     name=f"suites.{suite.name}.{one.name}",
                     kind="expected",
                     code=EXPECTED,
                     field=one.fields[0],
-                    columns=tuple(name + _looked_at(one.expect) for name in one.fields),
+                    columns=tuple(name + looked_at for name in one.fields),
                     severity=one.severity,
                     expect=one.expect,
                     parameters=json.dumps(one.parameters, ensure_ascii=False, sort_keys=True),
@@ -284,11 +285,6 @@ def _uniqueness(dataset: Dataset, scope: Scope) -> Iterator[Check]:
         yield Check(
             kind="unique", code="duplicate_in_batch", field=dataset.record_key[0], columns=columns
         )
-
-
-def _looked_at(expect: str) -> str:
-    """Return which column of a field an expectation looks at: the field, or its sound values."""
-    return "" if expect in NULLS else "#sound_value"
 
 
 def _check(field: Field, kind: Kind, code: str, column: str, **parameters: object) -> Check:

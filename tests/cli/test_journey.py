@@ -143,6 +143,8 @@ def test_a_batch_of_which_too_much_fails_waits_at_its_gate(firm: Firm) -> None:
     assert firm.refuse(5, "store", batch["batch"])["error"]["reasons"] == [reason]
     _put_in_force(house, usual)
     assert firm.do("store", batch["batch"])["stored"] == 1
+    explained = firm.do("explain", batch["batch"])["quality"]
+    assert [one["verdict"] for one in explained] == ["failed", "warned", "passed"]
     page = firm.files / "quality.html"
     found = firm.do("quality", "results", batch["batch"], "--html", str(page))
     told_of = [(one["stage"], one["verdict"]) for one in found["results"]]
