@@ -75,7 +75,7 @@ def verify_absence(custody: Custody, actor: Actor, plan_id: UUID) -> AbsenceRece
             "data_keys_ended": (destroyed, endings.count_endings(connection, plan_id)),
         }
         result = judge(stage_suite(custody.policy, DESTROY), looked_at)
-        record_result(connection, custody, actor, {"plan": shown}, result)
+        digest = record_result(connection, custody, actor, {"plan": shown}, result)
     for one in result.failed:
         raise DestructionFailedError(shown, _PLACES[one.check.name], one.failed)
     reached("verify:absent")
@@ -84,7 +84,7 @@ def verify_absence(custody: Custody, actor: Actor, plan_id: UUID) -> AbsenceRece
         plan_id=plan_id,
         outcomes=outcomes,
         places=places | {"identities": looked_at["identity_tags_absent"][0]},
-        quality=str(result.facts({"plan": shown})["digest"]),
+        quality=digest,
     )
 
 

@@ -27,7 +27,7 @@ from custody.gates import Counts, GateCheck, GateResult, GateSuite, judge
 from custody.identifiers import BATCH, show_id
 from custody.policy.model import CONSENTS
 from custody.quality import QualityFaultError
-from custody.quality.rules import INGEST, ROWS, checks_of, row_counts_of, suite_of
+from custody.quality.asked import INGEST, ROWS, asked_at_ingest
 
 STORE: Final = "store"
 TRANSFER: Final = "transfer"
@@ -59,11 +59,12 @@ def record_result(
     actor: Actor,
     about: Mapping[str, str],
     result: GateResult,
-) -> None:
-    """Append what a suite said of something, and keep the suite."""
+) -> str:
+    """Append what a suite said of something, keep the suite, and return the result's digest."""
     keep_suite(connection, result.suite)
     facts = result.facts(about)
     record(connection, custody, actor, f"quality:{result.suite.stage}:judged", facts)
+    return str(facts["digest"])
 
 
 def require_passed(result: GateResult, about: Mapping[str, str]) -> None:
@@ -123,7 +124,7 @@ def close_gate(
     Raises:
         QualityFaultError: A suite by which chunks were judged is not kept.
     """
-    came = [one for one in receipts if not one.quality.get(RETRIED)]
+    came = _as_it_came(receipts)
     has_passed = any(one.state == "stored" for one in came) and len(came) < len(receipts)
     if has_passed:
         return True
@@ -152,7 +153,7 @@ def pass_gate(custody: Custody, actor: Actor, batch_id: UUID) -> None:
         if batch.state != "stopped":
             return
         receipts = tables.list_chunks(connection, batch_id)
-        came = [one for one in receipts if not one.quality.get(RETRIED)]
+        came = _as_it_came(receipts)
         about = {"batch": show_id(BATCH, batch_id)}
         today = _today(custody, batch)
         results = []
@@ -165,6 +166,11 @@ def pass_gate(custody: Custody, actor: Actor, batch_id: UUID) -> None:
         tables.set_batch_state(connection, batch_id, "ingested")
         for result in results:
             record_result(connection, custody, actor, about, result)
+
+
+def _as_it_came(receipts: Iterable[ChunkReceipt]) -> list[ChunkReceipt]:
+    """Return the chunks of a batch's source, without those of rows that came again."""
+    return [one for one in receipts if not one.quality.get(RETRIED)]
 
 
 def _suites_of(
@@ -186,11 +192,8 @@ def _today(custody: Custody, batch: Batch) -> dict[bytes, GateCheck]:
     purpose, dataset = policy.purposes.get(batch.purpose), policy.datasets.get(batch.dataset)
     if purpose is None or dataset is None or batch.dataset not in purpose.scopes:
         return {}
-    suites = policy.suites_of(batch.dataset)
-    scope = purpose.scopes[batch.dataset]
-    checks = checks_of(dataset, scope, policy.gate(INGEST), suites)
-    asked = suite_of(batch.dataset, checks, row_counts_of(suites)).checks
-    return {_question(check): check for check in asked}
+    _, asked = asked_at_ingest(policy, dataset, purpose.scopes[batch.dataset])
+    return {_question(check): check for check in asked.checks}
 
 
 def _question(check: GateCheck) -> bytes:

@@ -11,10 +11,9 @@ from custody.acts.context import Custody
 from custody.acts.gates import DESTROY, STORE, TRANSFER
 from custody.database import ledger as tables
 from custody.database.engine import transaction
-from custody.database.quality import RESULTS, suite_bodies
-from custody.gates import ABOUT, GateSuite, Judged, read_result, read_suite, stage_suite
-from custody.policy.model import CONSENTS
-from custody.quality.rules import INGEST, checks_of, row_counts_of, suite_of
+from custody.database.quality import RESULTS, kept_suites
+from custody.gates import ABOUT, GateSuite, Judged, read_result, stage_suite
+from custody.quality.asked import asked_at_ingest
 from custody.sources.consents import consents_dataset
 
 UNREADABLE: Final = "unreadable"
@@ -56,8 +55,7 @@ def quality_results(custody: Custody, about: str = "") -> list[Result]:
     """
     with transaction(custody.data) as connection:
         entries = tables.entries_of(connection, RESULTS)
-        bodies = suite_bodies(connection)
-    suites = {digest: read_suite(body.encode()) for digest, body in bodies.items()}
+        suites = kept_suites(connection)
     results = []
     for entry in entries:
         body = json.loads(entry.body)
@@ -84,12 +82,11 @@ def suites_today(custody: Custody) -> Iterator[Asked]:
     policy = custody.policy
     for purpose in policy.purposes.values():
         for name, scope in purpose.scopes.items():
-            suites = policy.suites_of(name)
-            checks = checks_of(policy.dataset(name), scope, policy.gate(INGEST), suites)
-            yield Asked(purpose=purpose.name, suite=suite_of(name, checks, row_counts_of(suites)))
+            _, suite = asked_at_ingest(policy, policy.dataset(name), scope)
+            yield Asked(purpose=purpose.name, suite=suite)
     consents = consents_dataset(policy)
-    checks = checks_of(consents, consent_scope(consents), policy.gate(INGEST))
-    yield Asked(purpose="", suite=suite_of(CONSENTS, checks))
+    _, suite = asked_at_ingest(policy, consents, consent_scope(consents))
+    yield Asked(purpose="", suite=suite)
     for stage in (STORE, TRANSFER):
         for name in policy.datasets:
             yield Asked(purpose="", suite=stage_suite(policy, stage, name))

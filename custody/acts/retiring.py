@@ -21,7 +21,7 @@ from custody.acts.subjects import ChangedMeanwhileError
 from custody.acts.verify import verify_ledger
 from custody.database import retiring, tree
 from custody.database.engine import transaction
-from custody.ledger import LEAST_YEARS, Retirement
+from custody.ledger import LEAST_YEARS, LedgerBrokenError, Retirement
 from custody.steps import reached
 
 
@@ -77,12 +77,23 @@ def retire_entries(
                 raise ChangedMeanwhileError  # somebody else removed them
             reached("retire:entries-removed")
             seq = record(connection, custody, actor, "ledger:entries:retired", facts)
-            while tree.place_of(connection, seq) is None:  # nobody sees the ledger without it
-                tree.sequence(connection)
+            _give_place(connection, seq)
     reached("retire:committed")
     if found.entries and not dry_run:
         keep_checkpoint(custody)
     return found
+
+
+def _give_place(connection: Connection, seq: int) -> None:
+    """Give an entry its place at once: nobody is to see the ledger without it.
+
+    Raises:
+        LedgerBrokenError: None is to be had, though nobody else holds the tree.
+    """
+    while tree.place_of(connection, seq) is None:
+        if not tree.sequence(connection):
+            head = tree.tree_head(connection)
+            raise LedgerBrokenError(head.size, "an entry gets no place in the tree")
 
 
 def _facts(connection: Connection, found: Retired, last: Retirement | None) -> dict[str, object]:

@@ -3,8 +3,8 @@
 As many rows are there as ingest accepted, less those that store refused or knew already; each
 under its record key with the tag of the content that was accepted; every compartment holds a seal
 under its row's key; the search indexes have every entry. Of some records, chosen at random, the
-seals are read back and opened with
-the key that lies in the key database, and compared with what was to be written.
+seals are read back, opened with the key that lies in the key database, and compared with what was
+to be written.
 """
 
 from collections.abc import Mapping, Sequence

@@ -37,6 +37,12 @@ def suite_bodies(connection: Connection, digests: Collection[str] | None = None)
     return {row.digest: row.body for row in connection.execute(_SUITES, {"digests": wanted})}
 
 
+def kept_suites(connection: Connection) -> dict[str, GateSuite]:
+    """Return every suite that is kept, by its digest."""
+    bodies = suite_bodies(connection)
+    return {digest: read_suite(body.encode()) for digest, body in bodies.items()}
+
+
 def find_suite(connection: Connection, digest: str) -> GateSuite | None:
     """Return a suite by its digest, None where none is kept."""
     body = suite_bodies(connection, [digest]).get(digest)

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from custody.errors import UsageError
+from custody.ledger import MOST_YEARS
 from custody.policy import model
 from custody.retention import parse_duration
 
@@ -267,7 +268,7 @@ class CryptoShape(Shape):
 class SettingsShape(Shape):
     """The figures a firm decides; caps keep a slip of the pen from becoming a policy."""
 
-    log_retention_years: Annotated[StrictInt, Field(le=100)]
+    log_retention_years: Annotated[StrictInt, Field(le=MOST_YEARS)]
     suppression_years: Annotated[StrictInt, Field(ge=1, le=100)]
     consent_retention_years: Annotated[StrictInt, Field(ge=3, le=100)] = 3
     quarantine_days: Annotated[StrictInt, Field(ge=1, le=90)] = 30

@@ -6,16 +6,10 @@ from datetime import date
 from custody.canonical import digest
 from custody.normalise import NormalisedRow
 from custody.policy.model import Dataset, Policy, Scope, Severity
+from custody.quality.asked import asked_at_ingest
 from custody.quality.engine import Outcome, run
 from custody.quality.frame import Column, codes_in, columns_of
-from custody.quality.rules import (
-    INGEST,
-    READABLE,
-    Check,
-    checks_of,
-    row_counts_of,
-    suite_of,
-)
+from custody.quality.rules import READABLE, Check
 from custody.quality.verdict import Finding, Verdict
 
 
@@ -37,13 +31,11 @@ def check_chunk(
     Raises:
         QualityFaultError: The check could not run; nothing is said about the rows.
     """
-    suites = policy.suites_of(dataset.name)
-    checks = checks_of(dataset, scope, policy.gate(INGEST), suites)
+    checks, suite = asked_at_ingest(policy, dataset, scope)
     columns = columns_of(dataset, scope, rows, checks, today)
     numbers = [row.number for row in rows]
     outcomes = run(dataset.name, checks, columns, numbers, today) if rows else _nothing(checks)
     findings = tuple(map(_finding, checks, outcomes))
-    suite = suite_of(dataset.name, checks, row_counts_of(suites))
     return Verdict(
         blocking=_codes("blocking", checks, outcomes, columns, numbers),
         warnings=_codes("warning", checks, outcomes, columns, numbers),

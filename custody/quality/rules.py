@@ -19,22 +19,18 @@ Severity is the field's own, except that what is required must be there and a re
 unique whatever the catalogue says.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
 
 from custody import identifier_forms, resident_id
-from custody.gates import GateCheck, GateSuite
-from custody.policy.expectations import NULLS
+from custody.gates import GateCheck
 from custody.policy.model import (
     ALL_PERMILLE,
     Dataset,
     Field,
     FieldType,
-    Gate,
-    QualitySuite,
     Scope,
     Severity,
 )
@@ -43,10 +39,6 @@ Kind = Literal[
     "present", "readable", "shape", "holds", "listed", "between", "equal", "unique", "expected"
 ]
 
-INGEST: Final = "ingest"
-EXPECTED: Final = "expectation_failed"
-ROWS: Final = "row_count_unexpected"
-UNGATED: Final = Gate(owner="", tolerated_permille=ALL_PERMILLE)
 READABLE: Final = "readable"
 UNREADABLE: Final = "value_unreadable"
 ROW: Final = "#row"
@@ -122,28 +114,8 @@ class Check:
         )
 
 
-def checks_of(
-    dataset: Dataset,
-    scope: Scope,
-    gate: Gate = UNGATED,
-    suites: Sequence[QualitySuite] = (),
-) -> tuple[Check, ...]:
-    """Return the checks of what ``scope`` needs of ``dataset``; nothing else is judged.
-
-    Args:
-        dataset: The dataset.
-        scope: The fields that are judged, and which of them are required.
-        gate: Who answers for the checks and what is let pass.
-        suites: The firm's own for this dataset.
-    """
-    generated = (
-        replace(check, owner=gate.owner, tolerated_permille=gate.tolerated_permille)
-        for check in _generated(dataset, scope)
-    )
-    return (*generated, *_expected(scope, gate, suites))
-
-
-def _generated(dataset: Dataset, scope: Scope) -> tuple[Check, ...]:
+def generated_checks(dataset: Dataset, scope: Scope) -> tuple[Check, ...]:
+    """Return the checks that the catalogue asks of what ``scope`` needs; nothing else is judged."""
     fields = [one for one in dataset.fields if one.name in scope.fields]
     return (
         Check(kind="readable", code=READABLE, field="", columns=(ROW,)),
@@ -152,54 +124,6 @@ def _generated(dataset: Dataset, scope: Scope) -> tuple[Check, ...]:
         *_agreement(dataset, scope),
         *_uniqueness(dataset, scope),
     )
-
-
-def suite_of(
-    dataset: str, checks: tuple[Check, ...], rows: tuple[GateCheck, ...] = ()
-) -> GateSuite:
-    """Return the suite of these checks as it is kept; the day is no part of it."""
-    asked = tuple(check.to_gate() for check in checks)
-    return GateSuite(stage=INGEST, dataset=dataset, checks=(*asked, *rows))
-
-
-def row_counts_of(suites: Sequence[QualitySuite]) -> tuple[GateCheck, ...]:
-    """Return the checks of how many rows a batch has, which only its end can answer."""
-    return tuple(
-        GateCheck(
-            name=f"suites.{suite.name}.rows",
-            code=ROWS,
-            kind="rows",
-            owner=suite.owner,
-            asked={name: value for name, value in _bounds_of(suite).items() if value is not None},
-        )
-        for suite in suites
-        if any(value is not None for value in _bounds_of(suite).values())
-    )
-
-
-def _bounds_of(suite: QualitySuite) -> dict[str, int | None]:
-    return {"at_least": suite.rows_at_least, "at_most": suite.rows_at_most}
-
-
-def _expected(scope: Scope, gate: Gate, suites: Sequence[QualitySuite]) -> Iterator[Check]:
-    """Yield what the firm's own suites expect of fields that are needed."""
-    for suite in suites:
-        for one in suite.expectations:
-            if scope.fields.issuperset(one.fields):
-                own = one.tolerated_permille
-                looked_at = "" if one.expect in NULLS else "#sound_value"
-                yield Check(
-                    name=f"suites.{suite.name}.{one.name}",
-                    kind="expected",
-                    code=EXPECTED,
-                    field=one.fields[0],
-                    columns=tuple(name + looked_at for name in one.fields),
-                    severity=one.severity,
-                    expect=one.expect,
-                    parameters=json.dumps(one.parameters, ensure_ascii=False, sort_keys=True),
-                    owner=suite.owner,
-                    tolerated_permille=gate.tolerated_permille if own is None else own,
-                )
 
 
 def identity_field(dataset: Dataset) -> Field | None:

@@ -275,8 +275,7 @@ def test_a_program_is_told_of_a_gate_as_people_are(house: House) -> None:
 
 @pytest.mark.parametrize("forged", [{"n": 1}, {"verdict": "passed"}])
 def test_a_result_that_somebody_made_up_is_named(house: House, forged: dict[str, object]) -> None:
-    batch = ingest(letting_pass(house.custody, 0), house.folder)
-    (result,) = results_of(house.custody, batch.id, "ingest")
+    ingest(letting_pass(house.custody, 0), house.folder)
     with transaction(house.custody.data) as connection:
         said = connection.execute(
             text("SELECT body FROM ledger.entries WHERE event = 'quality:ingest:judged'")
@@ -286,7 +285,6 @@ def test_a_result_that_somebody_made_up_is_named(house: House, forged: dict[str,
     assert [one.verdict for one in quality_results(house.custody)] == ["failed", "unreadable"]
     with pytest.raises(LedgerBrokenError, match="does not follow"):
         verify_installation(house.custody)
-    assert result.verdict == "failed"
 
 
 def _lost_rows(patch: pytest.MonkeyPatch) -> None:

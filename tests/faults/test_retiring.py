@@ -301,6 +301,18 @@ def test_nobody_ever_sees_the_ledger_without_the_entry_that_excuses_it(firm: Fir
     assert seen == [done.upto]
 
 
+def test_where_no_place_is_to_be_had_nothing_goes(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = firm.entries()
+    with monkeypatch.context() as patch:
+        patch.setattr(retiring.tree, "sequence", lambda _: 0)
+        with pytest.raises(LedgerBrokenError, match="gets no place"):
+            firm.retire()
+    assert firm.entries() == before
+    verify_installation(firm.custody)
+
+
 def test_two_at_once_do_not_both_say_that_they_did_it(
     firm: Firm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ from custody.policy.model import Dataset, FieldType, Retention, Scope
 from custody.policy.parse import parse_policy
 from custody.policy.template import template_documents
 from custody.quality import QualityFaultError, Verdict, check_chunk, engine, suite
-from custody.quality.rules import checks_of
+from custody.quality.rules import generated_checks
 from custody.resident_id import check_character
 from custody.rows import NumericCell, RawRow, RawValue
 
@@ -363,7 +363,7 @@ def test_a_prepared_suite_says_what_great_expectations_says_by_itself(
     monkeypatch.setattr(engine, "_frame", keeping)
     judge(*_canary_rows())
     dataset = customers()
-    checks = checks_of(dataset, scope(dataset))
+    checks = generated_checks(dataset, scope(dataset))
     asked = [suite._expectation(one, TODAY) for one in checks]
     said = _said_by_itself(frames[0], asked)
     prepared = suite.prepare(checks, TODAY).judge(frames[0])
